@@ -1,0 +1,44 @@
+"""The one error family. Every message says what was expected, what was found and what to do.
+
+    DeftError
+    ├── InputError      a file, a row, an option or a query that cannot be used
+    ├── NotFoundError   a dataset, score set, selection or run that is not in the workspace
+    ├── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
+    └── BusyError       somebody else is writing the same thing
+"""
+
+from __future__ import annotations
+
+__all__ = ["BusyError", "DeftError", "InputError", "ModelError", "NotFoundError"]
+
+
+class DeftError(Exception):
+    """An error whose three parts a person can act on.
+
+    `expected` and `found` are clauses without a full stop; `remedy` is a sentence of its own.
+    """
+
+    def __init__(self, expected: str, found: str, remedy: str) -> None:
+        super().__init__(expected, found, remedy)
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"Expected {self.expected}; found {self.found}. {self.remedy}"
+
+
+class InputError(DeftError):
+    """Something given from outside cannot be used."""
+
+
+class NotFoundError(DeftError):
+    """A name does not stand for anything in the workspace."""
+
+
+class ModelError(DeftError):
+    """A model or tokenizer cannot be loaded or used."""
+
+
+class BusyError(DeftError):
+    """Another process holds what this one wants to write."""

@@ -1,0 +1,142 @@
+"""Every path and every atomic write of a workspace; nothing else knows a file name.
+
+Bulk data is immutable Parquet, histories are append-only JSON lines, all other files are replaced atomically
+(written beside, flushed to disk, renamed), so that a process killed at any moment leaves the old or the new file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deft_core.errors import InputError, NotFoundError
+
+__all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "replace_atomically", "write_json"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def default_root() -> Path:
+    """`DEFT_WORKSPACE`, else `data/workspace` under the current folder."""
+    return Path(os.environ.get("DEFT_WORKSPACE") or Path("data") / "workspace")
+
+
+def checked_name(name: str, what: str = "dataset") -> str:
+    """The name itself where it is safe as a folder name."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"a {what} name of letters, digits, dot, dash and underscore, starting with a letter or digit, 80 at most",
+            repr(name),
+            "Choose such a name.",
+        )
+    return name
+
+
+def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """`write` fills a file beside `path`, which then takes its place on disk in one step."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(beside)
+        with beside.open("rb") as handle:
+            os.fsync(handle.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    replace_atomically(path, lambda beside: _write_text(beside, text))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise InputError(f"one JSON object in {path}", type(value).__name__, "Restore the file or remove its folder.")
+    return value
+
+
+def append_line(path: Path, value: Any) -> None:
+    """One JSON object on one line, on disk before this returns."""
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(value, ensure_ascii=False) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    root: Path
+
+    # datasets/<name>/
+
+    def dataset(self, name: str) -> Path:
+        return self.root / "datasets" / checked_name(name)
+
+    def existing_dataset(self, name: str) -> Path:
+        folder = self.dataset(name)
+        if not (folder / "dataset.json").is_file():
+            known = ", ".join(self.dataset_names()) or "none yet"
+            raise NotFoundError(f"a dataset in {self.root}", f"no {name!r} (there: {known})", "Import it with `deft import`.")
+        return folder
+
+    def dataset_names(self) -> list[str]:
+        return sorted(path.parent.name for path in self.root.glob("datasets/[!.]*/dataset.json"))
+
+    def dataset_info(self, name: str) -> dict[str, Any]:
+        return read_json(self.existing_dataset(name) / "dataset.json")
+
+    def pairs(self, name: str) -> Path:
+        return self.existing_dataset(name) / "pairs.parquet"
+
+    def refused(self, name: str) -> Path:
+        return self.existing_dataset(name) / "refused.jsonl"
+
+    # scores/<name>/<score-id>/
+
+    def score_set(self, name: str, score_id: str) -> Path:
+        return self.root / "scores" / checked_name(name) / checked_name(score_id, "score set")
+
+    def score_ids(self, name: str) -> list[str]:
+        """Newest first."""
+        found = (self.root / "scores" / checked_name(name)).glob("[!.]*/score.json")
+        return [path.parent.name for path in sorted(found, key=lambda path: read_json(path)["created"], reverse=True)]
+
+    # writing
+
+    @contextmanager
+    def new_folder(self, folder: Path, replace: bool = False) -> Iterator[Path]:
+        """A scratch folder that takes `folder`'s place when the block ends well, and is removed when it does not."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            yield scratch
+            _swap(scratch, folder, replace)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _swap(scratch: Path, folder: Path, replace: bool) -> None:
+    if not replace:
+        if folder.exists():
+            raise InputError(f"a new name for {folder.parent.name}", f"{folder.name!r} is taken", "Choose another name, or replace it.")
+        scratch.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    scratch.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
