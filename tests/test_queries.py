@@ -1,0 +1,211 @@
+"""Questions to a dataset and its scores, answered by DuckDB and checked against plain Python over the same rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from deft_core.errors import InputError, NotFoundError
+from deft_core.preferences import Message, Preference, Response
+from deft_core.queries import (
+    View,
+    columns,
+    light_table,
+    matching_ids,
+    open_view,
+    refused_page,
+    score_set_pairs,
+    texts,
+    token_detail,
+    user_sql,
+    version,
+)
+from deft_core.workspace import Workspace
+from tests.score_sets import Words, preferences, write_dataset, write_scores
+
+ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("a [folder] it's?") / "w*")
+    made = preferences(ROWS)
+    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=40)
+    return workspace
+
+
+@pytest.fixture
+def view(workspace: Workspace) -> View:
+    return open_view(workspace, "demo")
+
+
+def test_the_newest_score_set_is_the_default_and_none_is_possible(workspace: Workspace) -> None:
+    assert open_view(workspace, "demo").score_id == "tiny"
+    assert open_view(workspace, "demo", None).parts == ()
+
+
+def test_an_unknown_score_set_is_named_with_those_there_are(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match=r"no 'other' \(there: tiny\)"):
+        open_view(workspace, "demo", "other")
+
+
+def test_columns_have_the_kinds_a_page_offers_them_by(view: View) -> None:
+    kinds = {column.name: column.kind for column in columns(view)}
+    assert kinds["id"] == "id"
+    assert kinds["reward_chosen"] == kinds["extra_difficulty"] == "number"
+    assert kinds["split"] == kinds["extra_topic"] == kinds["extra_checked"] == "category"
+    assert "prompt" not in kinds and "rewards" not in kinds
+
+
+def test_the_light_table_has_every_row_scored_or_not(view: View) -> None:
+    table = light_table(view)
+    assert len(table) == ROWS
+    assert table["reward_chosen"].notna().sum() == 40 == score_set_pairs(view)
+    scored = table[table["reward_chosen"].notna()]
+    assert np.allclose(scored["reward_margin"], scored["reward_chosen"] - scored["reward_rejected"])
+    assert table["source"].value_counts().to_dict() == {"letters": 48, "forum": 12}
+
+
+def test_without_scores_the_light_table_has_no_reward(workspace: Workspace) -> None:
+    assert "reward_chosen" not in light_table(open_view(workspace, "demo", None))
+
+
+def test_texts_come_for_the_rows_asked_for_in_that_order(view: View) -> None:
+    ids = list(light_table(view)["id"][[5, 2, 9]])
+    found = texts(view, ids)
+    assert list(found["id"]) == ids
+    assert found["prompt"][0][0]["content"].startswith("Question 5:")
+
+
+def test_a_search_reads_prompts_and_answers_and_takes_no_pattern_for_one(view: View) -> None:
+    made = preferences(ROWS)
+    bodies = [" ".join([m.content for m in p.prompt] + [r.text for r in p.responses]) for p in made]
+    assert len(matching_ids(view, "SORRY")) == sum("sorry" in body for body in bodies)
+    assert len(matching_ids(view, "sor.y")) == 0
+    assert len(matching_ids(view, r"question \d\d:", regular=True)) == 50
+
+
+def test_an_impossible_regular_expression_is_explained(view: View) -> None:
+    with pytest.raises(InputError, match="regular expression"):
+        matching_ids(view, "(", regular=True)
+
+
+def test_token_detail_gives_back_the_tokens_with_their_contributions(view: View) -> None:
+    row = pq.read_table(view.parts[1]).to_pylist()[3]
+    detail = token_detail(view, row["id"])
+    answers = list(texts(view, [row["id"]])["responses"][0])
+    assert [[token.text for token in response] for response in detail] == [Words.pieces(answer) for answer in answers]
+    assert np.allclose([np.mean([token.contribution for token in response]) for response in detail], row["rewards"])
+    assert [token.logp for token in detail[1]] == row["token_logps"][1][:-1]
+    assert token_detail(view, "not a row") == []
+
+
+def test_refused_rows_come_in_pages(tmp_path: Path) -> None:
+    rows = [{"file": "a.jsonl", "line": n, "reason": ("odd", "even")[n % 2 == 0], "original": {"n": n}} for n in range(10)]
+    path = tmp_path / "refused.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"half a l', encoding="utf-8")
+    assert [row.line for row in refused_page(path, 4, 3)] == [4, 5, 6]
+    assert [row.line for row in refused_page(path, 1, 2, "odd")] == [3, 5]
+    assert json.loads(refused_page(path, 9, 5)[0].original) == {"n": 9}
+
+
+def test_the_version_changes_with_the_parts(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    made = preferences(8)
+    ids = write_dataset(workspace, "demo", made)
+    before = version(workspace, open_view(workspace, "demo"))
+    folder = write_scores(workspace, "demo", made, ids, done=4)
+    some = version(workspace, open_view(workspace, "demo"))
+    (folder / "part-00001.parquet").unlink()
+    assert len({before, some, version(workspace, open_view(workspace, "demo"))}) == 3
+
+
+def test_a_damaged_part_is_explained(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    made = preferences(8)
+    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    (folder / "part-00000.parquet").write_bytes(b"not parquet at all")
+    with pytest.raises(InputError, match=r"readable files of 'demo'.*part-00000"):
+        light_table(open_view(workspace, "demo"))
+
+
+def test_strange_column_names_stay_columns(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    names = ['a "b" / ~1 \'; DROP VIEW pairs; --', "Score", "score"]
+    made = [Preference((Message("user", "q"),), (Response("x", 1), Response("y", 2)), extra={name: n for n, name in enumerate(names)})]
+    write_dataset(workspace, "odd", made)
+    info = workspace.dataset_info("odd") | {"extra_columns": dict.fromkeys(names, "number")}
+    (workspace.dataset("odd") / "dataset.json").write_text(json.dumps(info), encoding="utf-8")
+    table = light_table(open_view(workspace, "odd"))
+    assert table[f"extra_{names[0]}"][0] == 0 and table["extra_Score"][0] == 1 and table["extra_score_2"][0] == 2
+
+
+def test_long_texts_of_the_source_stay_out_of_memory(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    made = [Preference((Message("user", "q"),), (Response("x", 1), Response("y", 2)), extra={"topic": "z" * 500})]
+    write_dataset(workspace, "long", made)
+    view = open_view(workspace, "long")
+    assert {column.name: column.kind for column in columns(view)}["extra_topic"] == "text"
+    assert "extra_topic" not in light_table(view)
+    assert user_sql(view, "SELECT length(extra_topic) AS n FROM pairs").to_pylist() == [{"n": 500}]
+
+
+# a person's own question
+
+
+def test_a_query_sees_light_columns_and_texts(view: View) -> None:
+    answer = user_sql(view, "SELECT id, prompt, chosen, rejected, extra_difficulty, reward_margin FROM pairs WHERE turns = 2 ORDER BY id")
+    row = answer.to_pylist()[0]
+    text = texts(view, [row["id"]])
+    assert len(answer) == 20
+    assert row["prompt"] == "\n\n".join(f"{m['role']}: {m['content']}" for m in text["prompt"][0])
+    assert (row["chosen"], row["rejected"]) == (text["responses"][0][0], text["responses"][0][-1])
+
+
+@pytest.mark.parametrize(
+    "sql", ["DROP VIEW pairs", "SELECT 1; SELECT 2", "SET threads = 1", "EXPLAIN SELECT 1", "", "SELEC 1", "ATTACH 'x.db'"]
+)
+def test_only_one_select_is_run(view: View, sql: str) -> None:
+    with pytest.raises(InputError, match=r"one SELECT|a query over"):
+        user_sql(view, sql)
+
+
+def test_no_query_reads_or_writes_a_file(view: View, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n", encoding="utf-8")
+    for sql in (f"SELECT * FROM '{secret}'", f"SELECT * FROM read_csv('{secret}')", f"SELECT * FROM read_text('{view.pairs}')"):
+        with pytest.raises(InputError, match="a query over"):
+            user_sql(view, sql)
+    before = view.pairs.read_bytes()
+    for target in (view.pairs, tmp_path / "new.csv"):
+        with pytest.raises(InputError, match="a query over"):
+            user_sql(view, f"WITH a AS (COPY (SELECT 1) TO '{target}') SELECT 1")
+    assert view.pairs.read_bytes() == before and not (tmp_path / "new.csv").exists()
+
+
+def test_a_query_sees_no_variable_of_the_program(view: View) -> None:
+    rows = light_table(view)
+    assert len(rows)
+    with pytest.raises(InputError, match="rows"):
+        user_sql(view, "SELECT * FROM rows")
+
+
+def test_a_query_that_takes_too_long_is_stopped(view: View) -> None:
+    with pytest.raises(InputError, match=r"an answer within 0\.2 seconds"):
+        user_sql(view, "SELECT count(*) FROM range(10000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3", seconds=0.2)
+
+
+def test_a_query_that_needs_too_much_memory_is_stopped(view: View) -> None:
+    with pytest.raises(InputError, match="fits into memory"):
+        user_sql(view, "SELECT list(a.range) FROM range(100000000) a", memory_mb=50)
+
+
+def test_a_wrong_column_is_answered_with_the_columns(view: View, workspace: Workspace) -> None:
+    with pytest.raises(InputError, match=r"rewrd.*Columns: id, split.*extra_topic"):
+        user_sql(view, "SELECT rewrd FROM pairs")
+    with pytest.raises(InputError, match="deft score demo"):
+        user_sql(open_view(workspace, "demo", None), "SELECT reward_chosen FROM pairs")
