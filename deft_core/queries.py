@@ -143,8 +143,8 @@ def light_table(view: View) -> pd.DataFrame:
         kinds = {column.name: column.kind for column in _columns(view, joined) if column.kind != "text"}
         table = joined.select(*(ColumnExpression(name) for name in kinds)).to_arrow_table()
         for index, (name, kind) in enumerate(kinds.items()):
-            if kind == "category" and pa.types.is_string(table.column(name).type):
-                table = table.set_column(index, name, table.column(name).dictionary_encode())
+            if kind == "category":  # a flag becomes the words true and false
+                table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
         frame: pd.DataFrame = table.to_pandas()
     return frame
 

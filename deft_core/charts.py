@@ -1,0 +1,151 @@
+"""Numbers in, Plotly figure out. Bars are binned and points are sampled here, so that a browser never receives all rows.
+
+Every figure keeps the user's zoom while its numbers change (`uirevision`) and answers a drawn box or outline.
+Text from a dataset goes through `label`: Plotly reads some HTML in any text it draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+
+from deft_core.reading import excerpt
+
+__all__ = ["COLOURS", "Axis", "axis_of", "bars", "histogram", "label", "scatter"]
+
+COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
+    "chosen": "#0072B2",
+    "rejected": "#D55E00",
+    "kept": "#009E73",
+    "dropped": "#8A8A8A",
+    "random": "#CC79A7",
+    "full": "#E69F00",
+    "base": "#56B4E9",
+}
+BINS = 60
+POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
+BARS = 20
+GREY = "rgba(128, 128, 128, 0.25)"
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The bins of a column, from all rows, so that they stay where they are while filters change."""
+
+    edges: Numbers
+    beyond: int  # values outside of the edges: a few extreme ones would squeeze all others into one bar
+
+
+def label(text: object, characters: int = 40) -> str:
+    """A text of the dataset, as a figure may draw it."""
+    return escape(excerpt(str(text), characters), quote=False)
+
+
+def axis_of(values: Numbers) -> Axis:
+    """Bins over the whole range, or over its middle 99.8 % where the extremes are more than four times as far apart."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Axis(np.linspace(0.0, 1.0, 2), 0)
+    low, high = float(finite.min()), float(finite.max())
+    inner_low, inner_high = (float(edge) for edge in np.quantile(finite, [0.001, 0.999]))
+    if high - low > 4 * (inner_high - inner_low) > 0:
+        low, high = inner_low, inner_high
+    edges = _edges(low, high, bool(np.all(finite == np.round(finite))))
+    return Axis(edges, int(((finite < edges[0]) | (finite > edges[-1])).sum()))
+
+
+def _edges(low: float, high: float, whole: bool) -> Numbers:
+    if whole:  # whole numbers: bars stand on them, a bar never covers a different count of them than its neighbour
+        step = max(1, int(np.ceil((high - low + 1) / BINS)))
+        return np.arange(np.floor(low), high + step + 1, step) - 0.5
+    if low == high:
+        return np.array([low - 0.5, low + 0.5])
+    return np.linspace(low, high, BINS + 1)
+
+
+def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: tuple[float, float] | None = None) -> go.Figure:
+    """One or more distributions over the same bins, each with its mean; `drawn` is the range a filter has taken from here."""
+    figure = go.Figure()
+    centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
+    for name, values in series.items():
+        counts, _ = np.histogram(values[np.isfinite(values)], axis.edges)
+        hover = f"{name} %{{x:.4~g}}: %{{y:,}}<extra></extra>"
+        colour = COLOURS.get(name, COLOURS["chosen"])
+        figure.add_bar(x=centres, y=counts, width=widths, name=name, marker={"color": colour, "line_width": 0}, hovertemplate=hover)
+    figure.update_traces(opacity=0.6 if len(series) > 1 else 0.85, selector={"type": "bar"})
+    _add_means(figure, series)
+    if drawn:
+        figure.add_vrect(*drawn, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
+    beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
+    figure.update_layout(barmode="overlay", bargap=0, selectdirection="h")
+    figure.update_xaxes(range=[axis.edges[0], axis.edges[-1]], title_text=f"{title}{beyond}")
+    return _framed(figure)
+
+
+def _add_means(figure: go.Figure, series: Mapping[str, Numbers]) -> None:
+    """A line at each mean, with the name beside it: the higher one's to the right, the lower one's to the left."""
+    means = {name: float(np.nanmean(values)) for name, values in series.items() if np.isfinite(values).any()}
+    for name, mean in means.items():
+        colour = COLOURS.get(name, COLOURS["chosen"])
+        left = len(means) > 1 and mean == min(means.values())
+        words = f"{name} {mean:,.3g}"
+        figure.add_vline(mean, line={"color": colour, "width": 2, "dash": "dot"})
+        place = {"x": mean, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right" if left else "left", "showarrow": False}
+        figure.add_annotation(text=words, font={"color": colour, "size": 13}, **place)
+
+
+def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
+    """Rows per category, the most frequent on top; a click on a bar selects its category (its customdata)."""
+    shown = counts.sort_values(ascending=False, kind="stable").head(BARS)[::-1]
+    colours = [COLOURS["kept"] if str(name) in picked else COLOURS["base"] for name in shown.index]
+    names = [str(name) for name in shown.index]
+    figure = go.Figure()
+    figure.add_bar(
+        x=shown.to_numpy(),
+        y=np.arange(len(shown)),
+        orientation="h",
+        marker_color=colours,
+        customdata=names,
+        text=[f"{label(name, 28)}  {count:,}" for name, count in zip(names, shown, strict=True)],
+        textposition="outside",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+    more = f", the {BARS} most frequent of {len(counts):,}" if len(counts) > BARS else ""
+    figure.update_yaxes(visible=False)
+    figure.update_xaxes(title_text=f"{title}{more}", range=[0, 1.6 * max(1, shown.max() if len(shown) else 1)])
+    figure = _framed(figure)
+    return figure.update_layout(dragmode=False)
+
+
+def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outline: tuple[tuple[float, float], ...] = ()) -> go.Figure:
+    """At most POINTS rows as points, drawn with a fixed seed so that they stay the same ones; `outline` is a filter taken from here."""
+    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    some = np.sort(np.random.default_rng(0).choice(there, POINTS, replace=False)) if len(there) > POINTS else there
+    marker = {"color": COLOURS[name], "size": 5, "opacity": 0.45}
+    hover = "%{x:.4~g}, %{y:.4~g}<extra></extra>"
+    xs, ys = x[some].astype(np.float32), y[some].astype(np.float32)
+    figure = go.Figure(go.Scattergl(x=xs, y=ys, mode="markers", marker=marker, hovertemplate=hover))
+    if outline:
+        corners = np.array([*outline, outline[0]])
+        line = {"color": COLOURS["kept"], "width": 2}
+        figure.add_scatter(x=corners[:, 0], y=corners[:, 1], mode="lines", line=line, hoverinfo="skip", selected={}, unselected={})
+    sample = f" (a sample of {POINTS:,} of {len(there):,} rows is drawn)" if len(some) < len(there) else ""
+    figure.update_xaxes(title_text=f"{titles[0]}{sample}")
+    figure.update_yaxes(title_text=titles[1])
+    return _framed(figure, left=56)
+
+
+def _framed(figure: go.Figure, left: int = 8) -> go.Figure:
+    margin = {"l": left, "r": 12, "t": 26, "b": 8}
+    figure.update_layout(margin=margin, showlegend=False, dragmode="select", uirevision="kept", hovermode="closest", separators=".,")
+    figure.update_xaxes(gridcolor=GREY, zeroline=False, automargin=True, title_standoff=6)
+    return figure.update_yaxes(gridcolor=GREY, zeroline=False, automargin=True, tickformat="~s" if left == 8 else None)

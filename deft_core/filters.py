@@ -1,0 +1,151 @@
+"""What narrows a view: ranges, categories, a drawn outline, a search; each as plain text (for a link), as words, and as a mask.
+
+    between 0.02 0.05 reward_chosen        bounds included
+    is ["letters", "forum"] source         one of these values
+    inside tokens_chosen reward_chosen 3,0.1 9,0.1 9,0.4        within the outline
+    has sorry        matches sor+y         in the prompt or any response
+
+A column's name stands last, so that it may contain anything. Pure: a search's rows come from queries.matching_ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deft_core.errors import InputError
+
+__all__ = ["Between", "Filter", "Inside", "OneOf", "Search", "from_text", "mask", "to_text", "words"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Between:
+    column: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inside:
+    x: str
+    y: str
+    outline: tuple[tuple[float, float], ...]  # corners in order; the last is joined to the first
+
+
+@dataclass(frozen=True)
+class Search:
+    pattern: str
+    regular: bool = False
+
+
+Filter = Between | OneOf | Inside | Search
+
+
+def to_text(rule: Filter) -> str:
+    match rule:
+        case Between():
+            return f"between {rule.low!r} {rule.high!r} {rule.column}"
+        case OneOf():
+            return f"is {json.dumps(rule.values, ensure_ascii=False)} {rule.column}"
+        case Inside():
+            return f"inside {rule.x} {rule.y} " + " ".join(f"{x:.6g},{y:.6g}" for x, y in rule.outline)
+        case Search():
+            return f"{'matches' if rule.regular else 'has'} {rule.pattern}"
+
+
+def from_text(text: str) -> Filter:
+    kind, _, rest = text.partition(" ")
+    try:
+        match kind:
+            case "between":
+                low, high, column = rest.split(" ", 2)
+                return Between(column, float(low), float(high))
+            case "is":
+                values, end = json.JSONDecoder().raw_decode(rest)
+                return OneOf(rest[end + 1 :], tuple(str(value) for value in list(values)))
+            case "inside":
+                x, y, *corners = rest.split()
+                return Inside(x, y, tuple(_corner(corner) for corner in corners))
+            case "has" | "matches" if rest:
+                return Search(rest, kind == "matches")
+    except (ValueError, TypeError):
+        pass
+    raise InputError("a filter such as `between 0.02 0.05 reward_chosen`", repr(text), "Remove it from the address, or mend it.")
+
+
+def _corner(text: str) -> tuple[float, float]:
+    x, y = text.split(",")
+    return float(x), float(y)
+
+
+def words(rule: Filter) -> str:
+    """The filter as a chip shows it."""
+    match rule:
+        case Between():
+            return f"{rule.column} {rule.low:,.4g} … {rule.high:,.4g}"
+        case OneOf():
+            return f"{rule.column} = {', '.join(rule.values)}"
+        case Inside():
+            return f"outline in {rule.x}, {rule.y}"
+        case Search():
+            return f"text ~ {'/' + rule.pattern + '/' if rule.regular else rule.pattern}"
+
+
+def mask(table: pd.DataFrame, rules: Sequence[Filter], found: Mapping[Search, pd.Index[Any]]) -> Mask:
+    """Which rows pass every filter; a row without a value passes no filter on that column."""
+    passed = np.ones(len(table), dtype=bool)
+    for rule in rules:
+        passed &= _passes(table, rule, found)
+    return passed
+
+
+def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Search, pd.Index[Any]]) -> Mask:
+    match rule:
+        case Between():
+            values = _column(table, rule.column).to_numpy(dtype=float, na_value=np.nan)
+            return np.asarray((values >= rule.low) & (values <= rule.high))
+        case OneOf():
+            return np.asarray(_column(table, rule.column).isin(rule.values))
+        case Inside():
+            x, y = (_column(table, name).to_numpy(dtype=float, na_value=np.nan) for name in (rule.x, rule.y))
+            return _inside(x, y, rule.outline)
+        case Search():
+            return np.asarray(table["id"].isin(found[rule]))
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+    if name not in table:
+        remedy = "Remove the filter, or choose the dataset and score set it was made for."
+        raise InputError("a filter on a column of this view", repr(name), remedy)
+    return table[name]
+
+
+def _inside(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], outline: Sequence[tuple[float, float]]) -> Mask:
+    """Even-odd rule: a ray to the right of an inner point crosses the outline an odd number of times."""
+    corners = np.asarray(outline, dtype=float).reshape(-1, 2)
+    inside = np.zeros(len(x), dtype=bool)
+    if len(corners) < 3:
+        return inside
+    (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
+    near = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    odd = np.zeros(len(near), dtype=bool)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 != y2:
+            crossing = x1 + (y[near] - y1) * (x2 - x1) / (y2 - y1)
+            odd ^= ((y1 > y[near]) != (y2 > y[near])) & (x[near] < crossing)
+    inside[near] = odd
+    return inside
