@@ -38,8 +38,16 @@ SCHEMA = pa.schema(
 )
 
 
-class RowRefused(Exception):
-    """This row is no preference; the message is the reason a person reads."""
+class RowRefused(Exception):  # noqa: N818  (a refusal, not a failure)
+    """This row is no preference. `reason` is one of few sentences that can be counted, `detail` is what this row had."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +98,9 @@ def validate(preference: Preference) -> Preference:
         raise RowRefused("the prompt is empty")
     for message in preference.prompt:
         if message.role not in ROLES:
-            raise RowRefused(f"unknown role {message.role!r} in the prompt; expected one of {', '.join(ROLES)}")
+            raise RowRefused("unknown role in the prompt", f"{message.role!r}; expected one of {', '.join(ROLES)}")
     if len(preference.responses) < 2:
-        raise RowRefused(f"{len(preference.responses)} response; a preference needs at least two")
+        raise RowRefused("fewer than two responses", str(len(preference.responses)))
     for response in preference.responses:
         if not response.text.strip():
             raise RowRefused("an answer is empty")

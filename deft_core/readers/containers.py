@@ -1,0 +1,182 @@
+"""From what the user names (a file, folder, glob, saved dataset or Hub id) to parts that yield rows. Knows nothing of formats.
+
+Files are told apart by what is in them, not by their names: compression, Parquet and UTF-16 have their marks, CSV goes by its ending.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO, cast
+
+import pyarrow as pa
+
+from deft_core.errors import InputError
+from deft_core.preferences import RowRefused
+from deft_core.readers.columns import own_split
+from deft_core.readers.csv_rows import csv_rows
+from deft_core.readers.json_rows import json_rows
+from deft_core.readers.rows import Part, Row
+from deft_core.readers.table_rows import arrow_rows, numbered, parquet_rows
+
+__all__ = ["ENDINGS", "hub_parts", "parts"]
+
+Rows = Callable[[], Iterator[Row]]
+
+ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+_COMPRESSED = (".gz", ".zst", ".zstd")
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def parts(source: str, split: str | None = None) -> list[Part]:
+    """The parts of a source, in a fixed order; with `split` only that one where the source is divided into splits."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [_file_part(path, path.parent)]
+    if path.is_dir():
+        return _folder_parts(path, split)
+    if found := sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+        return _several(found, _fixed_start(path), source)
+    if _is_local_name(source):
+        raise InputError("a file, a folder, a glob or a Hub id", f"nothing at {source!r}", "Check the path.")
+    return hub_parts(source, split)
+
+
+def hub_parts(source: str, split: str | None) -> list[Part]:
+    """The splits of a dataset on the Hub, streamed. Only data files are read: this library runs no code from a repository."""
+    import datasets
+
+    try:
+        found = datasets.load_dataset(source, streaming=True)
+    except Exception as error:  # whatever network, authorisation or the repository's files have to say
+        tried = f"no file or folder of that name, and datasets.load_dataset said {type(error).__name__}: {str(error)[:300]}"
+        raise InputError(f"a dataset {source!r}", tried, "Check the name and the network, or download the files.") from error
+    streams = cast(dict[str, Any], found)
+    return _split_parts({name: (lambda rows=rows: numbered(rows)) for name, rows in streams.items()}, split, source)
+
+
+def _fixed_start(pattern: Path) -> Path:
+    """The folders of a glob before its first wildcard."""
+    fixed = list(takewhile(lambda name: not set(name) & set("*?["), pattern.parts))
+    return Path(*fixed)
+
+
+def _is_local_name(source: str) -> bool:
+    ends = Path(source).suffix.lower() in (*ENDINGS, *_COMPRESSED)
+    return ends or not _HUB_ID.fullmatch(source)
+
+
+def _folder_parts(folder: Path, split: str | None) -> list[Part]:
+    if (folder / "dataset_dict.json").is_file():
+        names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        return _split_parts({name: _saved(folder / Path(name).name) for name in names}, split, str(folder))
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        return [Part(folder.name, _saved(folder), size_bytes=_size(folder.glob("*.arrow")))]
+    return _several(sorted(folder.rglob("*")), folder, str(folder))
+
+
+def _several(paths: list[Path], root: Path, source: str) -> list[Part]:
+    files = [path for path in paths if path.is_file() and _is_data(path) and not _is_hidden(path, root)]
+    if not files:
+        raise InputError(f"data files ({', '.join(ENDINGS)}, plain or compressed) in {source}", "none", "Name the file itself.")
+    named = [_file_part(path, root) for path in files]
+    return named if len(named) == 1 else [_with_source(part, _stem(path)) for part, path in zip(named, files, strict=True)]
+
+
+def _split_parts(splits: dict[str, Rows], split: str | None, source: str) -> list[Part]:
+    """One part a split. A split chosen alone, or the only one there is, divides nothing: its rows are split by our own rule."""
+    if split is not None and split not in splits:
+        raise InputError(f"a split {split!r} in {source}", f"the splits {', '.join(splits) or 'none'}", "Choose one of these.")
+    if split is not None or len(splits) == 1:
+        return [Part(name, rows, is_split=True) for name, rows in splits.items() if split in (None, name)]
+    return [Part(name, rows, None if own_split(name) else name, own_split(name), is_split=True) for name, rows in splits.items()]
+
+
+def _saved(folder: Path) -> Rows:
+    names = [entry["filename"] for entry in json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]]
+    return lambda: arrow_rows([folder / Path(name).name for name in names])
+
+
+def _with_source(part: Part, source: str) -> Part:
+    return dataclasses.replace(part, source=source)
+
+
+def _file_part(path: Path, root: Path) -> Part:
+    name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+    return Part(name, lambda: _file_rows(path), size_bytes=path.stat().st_size)
+
+
+def _is_data(path: Path) -> bool:
+    return any(path.name.lower().endswith(ending + packed) for ending in ENDINGS for packed in ("", *_COMPRESSED))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    inside = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
+    return any(name.startswith(".") for name in inside)
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(\.(jsonl?|ndjson|csv|tsv|parquet|gz|zstd?))+$", "", path.name, flags=re.IGNORECASE)
+
+
+def _size(files: Iterator[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def _file_rows(path: Path) -> Iterator[Row]:
+    """The rows of one file; where the file itself breaks off, one last row that says so."""
+    line = 1
+    try:
+        for row in _content_rows(path):
+            yield row
+            line = row.line + 1
+    except (OSError, EOFError) as error:
+        yield Row(line, None, "", RowRefused("the file cannot be read on", str(error)[:200]))
+
+
+def _content_rows(path: Path) -> Iterator[Row]:
+    with _open_bytes(path) as stream:
+        start = stream.read(4)
+    if start == b"PAR1":
+        yield from _parquet(path)
+    elif re.search(r"\.[ct]sv(\.|$)", path.name.lower()):
+        yield from csv_rows(lambda: _open_text(path, start))
+    else:
+        yield from json_rows(lambda: _open_text(path, start))
+
+
+def _open_text(path: Path, start: bytes) -> TextIO:
+    """Text whose bytes that are not UTF-8 become lone surrogates, which no row is kept with."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return io.TextIOWrapper(_open_bytes(path), encoding="utf-16", errors="replace", newline="\n")
+    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    packing = _packing(path)
+    if packing is None:
+        return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), packing), 1 << 20))
+
+
+def _packing(path: Path) -> str | None:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    if _packing(path) is None:
+        yield from parquet_rows(path)
+        return
+    with tempfile.TemporaryFile() as unpacked, _open_bytes(path) as stream:  # Parquet is read from its end
+        shutil.copyfileobj(stream, unpacked, 1 << 20)
+        yield from parquet_rows(cast(BinaryIO, unpacked))

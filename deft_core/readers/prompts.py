@@ -1,0 +1,44 @@
+"""The column that holds the question, in formats that agree on everything but its name."""
+
+from __future__ import annotations
+
+from deft_core.preferences import Message, RowRefused
+from deft_core.readers.columns import Record
+from deft_core.readers.messages import conversation
+
+__all__ = ["has_prompt", "prompt_columns", "prompt_messages"]
+
+_NAMES = ("prompt", "instruction", "question", "query", "context", "history", "post", "input", "messages", "conversations")
+
+
+def has_prompt(record: Record) -> bool:
+    return any(record.get(name) for name in _NAMES)
+
+
+def prompt_columns(record: Record) -> tuple[str, ...]:
+    """The column of the question; an `input` belongs to its `instruction`."""
+    name = next((name for name in _NAMES if record.get(name)), None)
+    if name is None:
+        raise RowRefused("there is no prompt", f"expected one of the columns {', '.join(_NAMES)}")
+    return (name, "input", "system") if name == "instruction" else (name, "system")
+
+
+def prompt_messages(record: Record, columns: tuple[str, ...]) -> tuple[Message, ...]:
+    asked = record[columns[0]]
+    if "input" in columns:
+        asked = joined(asked, record.get("input"))
+    return system_messages(record.get("system")) + conversation(asked)
+
+
+def joined(instruction: object, given: object) -> object:
+    """Instruction, a blank line, input: as Alpaca's training code puts them into one user turn."""
+    return f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() and isinstance(instruction, str) else instruction
+
+
+def system_messages(value: object) -> tuple[Message, ...]:
+    """A system column as a message, none where it is empty."""
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, str):
+        raise RowRefused("column 'system' is not text")
+    return (Message("system", value),)

@@ -1,0 +1,36 @@
+"""TRL's conversational format: message lists, the prompt in a column of its own or at the start of both answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deft_core.preferences import Preference, ranked
+from deft_core.readers.columns import Record, preference, present, side_scores
+from deft_core.readers.messages import carried, is_messages, pair
+
+NAME = "trl-chat"
+SUMMARY = "chosen and rejected as message lists; the prompt is a column (text or messages) or opens both conversations."
+
+_USED = ("prompt", "chosen", "rejected")
+
+
+def matches(record: Record) -> bool:
+    if "conversations" in record or not all(_is_side(record.get(column)) for column in ("chosen", "rejected")):
+        return False
+    return any(is_messages(record.get(column)) for column in _USED)
+
+
+def read(record: Record) -> Preference:
+    prompt, chosen, rejected = pair(record.get("prompt"), present(record, "chosen"), present(record, "rejected"))
+    responses = ranked((chosen, rejected), (1, 0), side_scores(record))
+    return preference(record, _USED, prompt, responses, carried_columns(record, _USED))
+
+
+def carried_columns(record: Record, columns: tuple[str, ...]) -> dict[str, Any]:
+    """What the message objects of these columns hold beside role and content, under the column's own name."""
+    found = {column: carried(record[column]) for column in columns if isinstance(record.get(column), list | dict)}
+    return {column: rest for column, rest in found.items() if rest is not None}
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, str) or is_messages(value)
