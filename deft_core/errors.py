@@ -1,10 +1,10 @@
 """The one error family. Every message says what was expected, what was found and what to do.
 
-    DeftError
-    ├── InputError      a file, a row, an option or a query that cannot be used
-    ├── NotFoundError   a dataset, score set, selection or run that is not in the workspace
-    ├── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
-    └── BusyError       somebody else is writing the same thing
+DeftError
+├── InputError      a file, a row, an option or a query that cannot be used
+├── NotFoundError   a dataset, score set, selection or run that is not in the workspace
+├── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
+└── BusyError       somebody else is writing the same thing
 """
 
 from __future__ import annotations

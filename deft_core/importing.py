@@ -82,7 +82,7 @@ def import_source(
                 reading.part(part)
         reading.check_usable(source)
         report = _report(name, reading)
-        info = {"name": name} | asdict(report) | _lineage(source, found, split) | {"heldout_fraction": heldout, "judge_fraction": judge}
+        info = _counts(report) | _lineage(source, found, split) | {"heldout_fraction": heldout, "judge_fraction": judge}
         write_json(scratch / "dataset.json", info | _contents(writer))
         _keep_overrides(folder, scratch)
     return report
@@ -181,6 +181,11 @@ def _understand(row: Row, read: Reader) -> Preference:
 def _report(name: str, reading: _Reading) -> ImportReport:
     writer, formats = reading.writer, ", ".join(reading.formats)
     return ImportReport(name, formats, reading.rows_read, writer.kept, writer.refused, *(writer.counts[split] for split in SPLITS))
+
+
+def _counts(report: ImportReport) -> dict[str, Any]:
+    counts = asdict(report)
+    return {"name": counts.pop("dataset")} | counts
 
 
 def _lineage(source: str, found: list[Part], split: str | None) -> dict[str, Any]:

@@ -105,12 +105,15 @@ class Workspace:
 
     # scores/<name>/<score-id>/
 
+    def scores(self, name: str) -> Path:
+        return self.root / "scores" / checked_name(name)
+
     def score_set(self, name: str, score_id: str) -> Path:
-        return self.root / "scores" / checked_name(name) / checked_name(score_id, "score set")
+        return self.scores(name) / checked_name(score_id, "score set")
 
     def score_ids(self, name: str) -> list[str]:
         """Newest first."""
-        found = (self.root / "scores" / checked_name(name)).glob("[!.]*/score.json")
+        found = self.scores(name).glob("[!.]*/score.json")
         return [path.parent.name for path in sorted(found, key=lambda path: read_json(path)["created"], reverse=True)]
 
     # writing

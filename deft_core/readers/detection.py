@@ -7,7 +7,20 @@ from typing import Protocol
 
 from deft_core.errors import InputError
 from deft_core.preferences import Preference, RowRefused
-from deft_core.readers import hh, ranking, trl, trl_chat
+from deft_core.readers import (
+    alpaca,
+    fields,
+    hh,
+    kto,
+    qa_feedback,
+    ranking,
+    sharegpt,
+    trl,
+    trl_chat,
+    two_outputs,
+    typed_messages,
+    ultrafeedback,
+)
 from deft_core.readers.columns import Record
 
 __all__ = ["FORMATS", "Reader", "choose", "columns_of"]
@@ -23,18 +36,24 @@ class Format(Protocol):
     def read(self, record: Record) -> Preference: ...
 
 
-_FORMATS: dict[str, Format] = {format.NAME: format for format in (hh, trl, trl_chat, ranking)}
+_MODULES: tuple[Format, ...] = (
+    *(hh, trl, trl_chat, sharegpt, typed_messages, alpaca, ultrafeedback, qa_feedback, ranking),
+    *(two_outputs, kto),
+)
+_FORMATS = {format.NAME: format for format in _MODULES}
 FORMATS = {name: format.SUMMARY for name, format in _FORMATS.items()}
 
 
-def choose(sample: Sequence[Record], format: str | None, fields: Mapping[str, str] | None) -> tuple[str | None, Reader]:
+def choose(sample: Sequence[Record], format: str | None, named: Mapping[str, str] | None) -> tuple[str | None, Reader]:
     """The format's name and its reader; without one that fits, a reader that refuses every row."""
+    if named:
+        return fields.NAME, fields.reader(named, sample)
     name = format or detect(sample)
     if name is None:
         return None, _refuse
     if name not in _FORMATS:
         raise InputError(f"one of the formats {', '.join(FORMATS)}", repr(name), "Choose one of these, or none to detect it.")
-    return name, _FORMATS[name].read
+    return name, two_outputs.reader(sample) if name == two_outputs.NAME else _FORMATS[name].read
 
 
 def detect(sample: Sequence[Record]) -> str | None:

@@ -60,13 +60,12 @@ def split_last(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], str]
     return messages[:-1], messages[-1].content
 
 
-def pair(prompt: Any, chosen: Any, rejected: Any) -> tuple[tuple[Message, ...], str, str]:
-    """Prompt, chosen and rejected from any mixture of text and messages; without a prompt of its own the answers carry it."""
+def pair(asked: tuple[Message, ...], chosen: Any, rejected: Any) -> tuple[tuple[Message, ...], str, str]:
+    """Prompt, chosen and rejected where answers are text or messages; without a prompt of its own (`asked`) they carry it."""
     before, best = _answer(chosen)
     before_rejected, worst = _answer(rejected)
     if before != before_rejected:
         raise RowRefused(PROMPTS_DIFFER)
-    asked = conversation(prompt) if prompt else ()
     if asked and before and not _repeats(before, asked):
         return asked + before, best, worst
     return before or asked, best, worst

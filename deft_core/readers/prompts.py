@@ -6,7 +6,7 @@ from deft_core.preferences import Message, RowRefused
 from deft_core.readers.columns import Record
 from deft_core.readers.messages import conversation
 
-__all__ = ["has_prompt", "prompt_columns", "prompt_messages"]
+__all__ = ["has_prompt", "joined", "prompt_columns", "prompt_messages", "system_messages"]
 
 _NAMES = ("prompt", "instruction", "question", "query", "context", "history", "post", "input", "messages", "conversations")
 
@@ -24,15 +24,18 @@ def prompt_columns(record: Record) -> tuple[str, ...]:
 
 
 def prompt_messages(record: Record, columns: tuple[str, ...]) -> tuple[Message, ...]:
+    """What these columns ask, after the system column; nothing where there are none."""
+    if not columns:
+        return ()
     asked = record[columns[0]]
-    if "input" in columns:
+    if "input" in columns and isinstance(asked, str):
         asked = joined(asked, record.get("input"))
     return system_messages(record.get("system")) + conversation(asked)
 
 
-def joined(instruction: object, given: object) -> object:
+def joined(instruction: str, given: object) -> str:
     """Instruction, a blank line, input: as Alpaca's training code puts them into one user turn."""
-    return f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() and isinstance(instruction, str) else instruction
+    return "\n\n".join(part for part in (instruction, given) if isinstance(part, str) and part.strip())
 
 
 def system_messages(value: object) -> tuple[Message, ...]:

@@ -61,7 +61,9 @@ def _text(answer: Any) -> str:
     if isinstance(answer, dict):
         answer = next((answer[name] for name in _TEXTS if name in answer), None)
     if is_messages(answer):
-        answer = split_last(conversation(answer))[1]
+        before, answer = split_last(conversation(answer))
+        if before:
+            raise RowRefused("a response is more than one message")
     if not isinstance(answer, str):
         raise RowRefused("a response is not text", kind_of(answer))
     return answer

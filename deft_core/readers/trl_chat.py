@@ -6,7 +6,8 @@ from typing import Any
 
 from deft_core.preferences import Preference, ranked
 from deft_core.readers.columns import Record, preference, present, side_scores
-from deft_core.readers.messages import carried, is_messages, pair
+from deft_core.readers.messages import carried, conversation, is_messages, pair
+from deft_core.readers.prompts import system_messages
 
 NAME = "trl-chat"
 SUMMARY = "chosen and rejected as message lists; the prompt is a column (text or messages) or opens both conversations."
@@ -21,9 +22,10 @@ def matches(record: Record) -> bool:
 
 
 def read(record: Record) -> Preference:
-    prompt, chosen, rejected = pair(record.get("prompt"), present(record, "chosen"), present(record, "rejected"))
+    asked = system_messages(record.get("system")) + (conversation(record["prompt"]) if record.get("prompt") else ())
+    prompt, chosen, rejected = pair(asked, present(record, "chosen"), present(record, "rejected"))
     responses = ranked((chosen, rejected), (1, 0), side_scores(record))
-    return preference(record, _USED, prompt, responses, carried_columns(record, _USED))
+    return preference(record, (*_USED, "system"), prompt, responses, carried_columns(record, _USED))
 
 
 def carried_columns(record: Record, columns: tuple[str, ...]) -> dict[str, Any]:

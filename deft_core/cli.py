@@ -1,0 +1,224 @@
+"""The `deft` command: a thin shell over the library. Data on standard output, progress and messages on standard error.
+
+Every command takes --json: one object on one line. It ends with 0, with 1 and a message in three parts, or with 2 for wrong
+usage. Heavy libraries are imported inside the command that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deft_core.errors import DeftError, InputError
+from deft_core.terminal import ProgressLine, duration, explain
+from deft_core.workspace import Workspace, default_root
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one line.")]
+Name = Annotated[str, typer.Argument(help="A dataset of the workspace.")]
+Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
+Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
+BatchTokens = Annotated[int, typer.Option(help="Padded tokens in one forward pass.")]
+MaxLength = Annotated[int, typer.Option(help="Tokens of prompt and one response; longer prompts are cut from the left.")]
+
+
+def main() -> None:
+    """Run the command; SIGTERM ends it as Ctrl-C does, so that a status file says "stopped"."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app()
+    except DeftError as error:
+        explain(error)
+        sys.exit(1)
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    workspace: Annotated[Path | None, typer.Option(help="The workspace's folder; else DEFT_WORKSPACE, else data/workspace.")] = None,
+) -> None:
+    context.obj = Workspace(workspace or default_root())
+
+
+@app.command("app")
+def open_app(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Port on localhost.")] = 8501,
+    demo: Annotated[bool, typer.Option("--demo", help="First fetch the default model, import the demo and start scoring it.")] = False,
+) -> None:
+    """Open the dashboard on localhost."""
+    from deft_core import dashboard
+
+    if demo:
+        dashboard.prepare_demo(context.obj, lambda words: typer.echo(words, err=True))
+    dashboard.serve(context.obj, port)
+
+
+@app.command()
+def demo(context: typer.Context, as_json: Json = False) -> None:
+    """Import the bundled demo and score it."""
+    from deft_core.demo import DEMO, import_demo
+
+    import_demo(context.obj)
+    _score(context.obj, DEMO, {}, as_json)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A file, folder, glob, saved `datasets` folder or Hub id.")],
+    name: Annotated[str, typer.Option(help="What to call the dataset.")],
+    format: Annotated[str | None, typer.Option(help="Force a format instead of detecting it; docs/formats.md lists them.")] = None,
+    fields: Annotated[
+        list[str] | None, typer.Option(help="field=column, for layouts that no format knows: --fields prompt=question ...")
+    ] = None,
+    more_fields: Annotated[list[str] | None, typer.Argument(metavar="[FIELD=COLUMN]...", help="More field mappings.")] = None,
+    split: Annotated[str | None, typer.Option(help="Read only this split of the source.")] = None,
+    heldout: Annotated[float, typer.Option(help="Share of the conversations held out.")] = 0.1,
+    judge: Annotated[float, typer.Option(help="Share of the conversations kept for fitting the judge.")] = 0.1,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a dataset of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a preference set into the workspace; what cannot be used is listed with its reason."""
+    from deft_core.importing import import_source
+
+    mapping = _mapping([*(fields or []), *(more_fields or [])])
+    with ProgressLine() as line:
+        report = import_source(
+            context.obj,
+            source,
+            name,
+            format=format,
+            fields=mapping or None,
+            split=split,
+            heldout=heldout,
+            judge=judge,
+            replace=replace,
+            progress=lambda rows: line.show({"phase": f"reading, {rows:,} rows so far"}),
+        )
+    _print(asdict(report), as_json)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise InputError("--fields as field=column", ", ".join(wrong), "Write for example --fields prompt=question chosen=better.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+@app.command()
+def datasets(context: typer.Context, as_json: Json = False) -> None:
+    """List the datasets of the workspace."""
+    keys = ("name", "format", "rows_read", "rows_kept", "rows_refused", "train", "heldout", "judge", "created", "source")
+    infos = [context.obj.dataset_info(name) for name in context.obj.dataset_names()]
+    _print_rows("datasets", [{key: info[key] for key in keys} for info in infos], as_json)
+
+
+@app.command()
+def refused(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """List each refused row with its line and the reason."""
+    lines = context.obj.refused(name).read_text(encoding="utf-8").splitlines()
+    _print_rows("refused", [json.loads(line) for line in lines], as_json)
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    name: Name,
+    model: Model = "smollm2-135m",
+    limit: Limit = None,
+    batch_tokens: BatchTokens = 2048,
+    max_length: MaxLength = 1024,
+    as_json: Json = False,
+) -> None:
+    """Score every response with a language model; goes on where an earlier run stopped."""
+    _score(context.obj, name, {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}, as_json)
+
+
+def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool) -> None:
+    from deft_core.lm import score_set
+
+    with ProgressLine() as line:
+        report = score_set.score(workspace, name, score_set.ScoreSettings(**settings), line.show)
+    _print(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    name: Name,
+    sql: Annotated[str, typer.Argument(help="One SELECT over the view `pairs`.")],
+    score_id: Annotated[str | None, typer.Option(help="A score set; else the newest one.")] = None,
+    format: Annotated[str, typer.Option(help="json, csv or parquet, for --out.")] = "json",
+    out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a read-only SQL question about a dataset and its scores."""
+    from deft_core import queries, tables
+
+    view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
+    rows = queries.user_sql(view, sql)
+    if out is not None:
+        tables.write(rows, out, format)
+        _print({"rows": rows.num_rows, "path": str(out)}, as_json)
+    elif as_json:
+        typer.echo(tables.as_json({"rows": rows.to_pylist()}))
+    elif format == "csv":
+        tables.write_csv(rows, sys.stdout)
+    else:
+        _print_rows("rows", rows.to_pylist(), as_json)
+
+
+def _print(values: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(dict(values), ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in values.items():
+        table.add_row(key.replace("_", " "), _cell(value))
+    _console().print(table)
+
+
+def _print_rows(what: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        from deft_core import tables
+
+        typer.echo(tables.as_json({what: rows}))
+        return
+    table = Table(box=None)
+    for key in rows[0] if rows else [f"no {what}"]:
+        table.add_column(key, overflow="fold", justify="right" if rows and isinstance(rows[0][key], int | float) else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Standard output without markup, so that dataset text cannot style the terminal; wide where it is no terminal."""
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+
+
+def _cell(value: Any) -> Any:
+    from rich.text import Text
+
+    if isinstance(value, bool) or value is None:
+        words = "" if value is None else str(value).lower()
+    elif isinstance(value, int):
+        words = f"{value:,}"
+    elif isinstance(value, float):
+        words = f"{value:,.4g}"
+    else:
+        words = " ".join(str(value).split())
+    return Text("".join(c if c.isprintable() else "�" for c in words[:400]))

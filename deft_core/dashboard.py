@@ -1,0 +1,38 @@
+"""Starting the dashboard, and what a first start gets ready before it opens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from deft_core import processes
+from deft_core.demo import DEMO, import_demo
+from deft_core.workspace import Workspace
+
+__all__ = ["prepare_demo", "serve"]
+
+_APP = Path(__file__).parents[1] / "app.py"
+
+
+def prepare_demo(workspace: Workspace, say: Callable[[str], None]) -> None:
+    """Default model, demo dataset, and a scorer of it in the background; what is done already is left alone."""
+    from deft_core.lm.default_model import ensure
+
+    ensure(say)
+    report = import_demo(workspace)
+    if not workspace.score_ids(DEMO):
+        say(f"scoring the demo's {report.rows_kept} rows in the background")
+        processes.start_scoring(workspace.root, DEMO)
+
+
+def serve(workspace: Workspace, port: int) -> None:
+    """Run the dashboard in the foreground until it is interrupted."""
+    command = [sys.executable, "-m", "streamlit", "run", str(_APP), "--server.port", str(port)]
+    environment = os.environ | {"DEFT_WORKSPACE": str(workspace.root.resolve())}
+    try:
+        raise SystemExit(subprocess.run(command, env=environment, cwd=_APP.parent, check=False).returncode)
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None

@@ -1,0 +1,78 @@
+"""The discrepancy distribution d = q+ - q-, and rewards from pooled hidden states by d alone. NumPy, no torch.
+
+q+ holds the token frequencies of the chosen responses, q- those of the rejected ones (method: DEFT, arXiv 2604.01787).
+Because d sums to 0 the softmax normaliser cancels and a response's distribution reward is linear in d:
+
+    R = mean_t d . log p(. | x, y_<t) = scale * (u . mean_t h_t + b . d),    u = W^T d
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deft_core.errors import InputError
+
+__all__ = ["discrepancy", "frequencies", "head_vector", "read_table", "readable", "rescore", "table"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def frequencies(counts: Ints) -> Floats:
+    """Counts [V] as a distribution that sums to 1."""
+    total = int(counts.sum())
+    if total == 0:
+        raise InputError("at least one token on each side", "none", "Use training rows that have chosen and rejected answers.")
+    return counts / np.float64(total)
+
+
+def discrepancy(chosen: Ints, rejected: Ints) -> Floats:
+    """d [V] from the token counts of chosen and rejected responses; sums to 0 up to rounding."""
+    return frequencies(chosen) - frequencies(rejected)
+
+
+def head_vector(weight: NDArray[np.float32], d: Floats) -> Floats:
+    """u = W^T d [H] for W [V, H]; only the rows that d touches are read, so W may be memory-mapped."""
+    touched = np.flatnonzero(d)
+    u: Floats = np.zeros(weight.shape[1])
+    for start in range(0, len(touched), 4096):
+        rows = touched[start : start + 4096]
+        u += d[rows] @ weight[rows].astype(np.float64)
+    return u
+
+
+def rescore(pooled: NDArray[np.float32], u: Floats, offset: float = 0.0, scale: float = 1.0) -> Floats:
+    """R [N] = scale * (pooled [N, H] . u + offset), offset = b . d where the head has a bias b."""
+    rewards: Floats = scale * (pooled @ u.astype(np.float32) + offset).astype(np.float64)
+    return rewards
+
+
+def readable(token: bytes) -> str:
+    """A token a person can read: spaces as ␣, line breaks as ⏎, tabs as ⇥, half a character as its bytes."""
+    text = token.decode("utf-8", errors="backslashreplace")
+    for plain, shown in ((" ", "␣"), ("\n", "⏎"), ("\t", "⇥"), ("\r", "␍")):
+        text = text.replace(plain, shown)
+    return text
+
+
+def table(tokens: list[bytes], chosen: Ints, rejected: Ints) -> pd.DataFrame:
+    """One row a token id: token, bytes, counts on both sides and d."""
+    return pd.DataFrame(
+        {
+            "token_id": np.arange(len(tokens), dtype=np.int32),
+            "token": [readable(token) for token in tokens],
+            "bytes": tokens,
+            "count_chosen": chosen,
+            "count_rejected": rejected,
+            "d": discrepancy(chosen, rejected),
+        }
+    )
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """The discrepancy table of a score set's folder."""
+    return pd.read_parquet(folder / "discrepancy.parquet")

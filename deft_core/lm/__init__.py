@@ -1,0 +1,1 @@
+"""Everything that needs torch or transformers. Browsing pages never import this package."""

@@ -1,0 +1,133 @@
+"""The part files of a score set: which rows a part holds, its columns, and its atomic writing.
+
+Rows are taken in the order of their ids, which are content hashes, so every part is a random sample and early histograms
+are representative. Parts start small and double; their bounds depend on the number of rows alone. A part counts when
+its Parquet file is there; its pooled vectors are written before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from deft_core.lm.scoring import ResponseScore
+from deft_core.lm.tokens import TokenRow
+from deft_core.workspace import replace_atomically
+
+__all__ = ["missing_parts", "ordered_ids", "part_bounds", "rows_done", "rows_of"]
+__all__ += ["save_array", "score_columns", "truncated_rows", "write_part"]
+
+_FIRST, _LARGE = 16, 256
+
+_LIGHT = [(name, pa.float64()) for name in ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")]
+_LIGHT += [(f"{prefix}logp_{side}", pa.float64()) for prefix in ("", "mean_") for side in ("chosen", "rejected", "margin")]
+_LIGHT += [("perplexity_chosen", pa.float64()), ("perplexity_rejected", pa.float64())]
+_LIGHT += [("tokens_prompt", pa.int32()), ("tokens_chosen", pa.int32()), ("tokens_rejected", pa.float64())]
+_LIGHT += [("truncated_tokens", pa.int32())]
+_LISTS = [("rewards", pa.list_(pa.float64())), ("logps", pa.list_(pa.float64())), ("tokens", pa.list_(pa.int32()))]
+_LISTS += [("token_ids", pa.list_(pa.list_(pa.int32())))]
+_LISTS += [("token_rewards", pa.list_(pa.list_(pa.float32()))), ("token_logps", pa.list_(pa.list_(pa.float32())))]
+_SCHEMA = pa.schema([("id", pa.string()), *_LIGHT, *_LISTS])
+
+
+def part_bounds(rows: int) -> list[tuple[int, int]]:
+    """[start, end) of each part over the rows in id order: 16, 32, 64, ... up to 256 rows, or 1/256 of a large set."""
+    largest = max(_LARGE, rows // 256)
+    bounds, start, size = [], 0, _FIRST
+    while start < rows:
+        end = min(start + size, rows)
+        bounds.append((start, end))
+        start, size = end, min(size * 2, largest)
+    return bounds
+
+
+def ordered_ids(pairs: Path) -> list[str]:
+    ids: list[str] = pq.read_table(pairs, columns=["id"])["id"].to_pylist()
+    return sorted(ids)
+
+
+def _part(folder: Path, k: int) -> Path:
+    return folder / f"part-{k:05d}.parquet"
+
+
+def _rows_in(part: Path) -> int:
+    return int(pq.read_metadata(part).num_rows) if part.is_file() else 0
+
+
+def rows_done(folder: Path) -> int:
+    return sum(_rows_in(part) for part in folder.glob("part-*.parquet"))
+
+
+def truncated_rows(folder: Path) -> int:
+    """How many rows lost tokens to the length limit, over the parts there are."""
+    parts = (pq.read_table(part, columns=["truncated_tokens"])["truncated_tokens"] for part in folder.glob("part-*.parquet"))
+    return sum(int(pc.sum(pc.greater(column, 0)).as_py() or 0) for column in parts)
+
+
+def missing_parts(folder: Path, all_rows: int, wanted: int) -> list[tuple[int, int, int]]:
+    """(part, start, end) still to be scored for the first `wanted` rows; one that a limit cut short is scored again whole."""
+    bounds = [(k, start, min(end, wanted)) for k, (start, end) in enumerate(part_bounds(all_rows)) if start < wanted]
+    return [(k, start, end) for k, start, end in bounds if _rows_in(_part(folder, k)) < end - start]
+
+
+def rows_of(pairs: Path, ids: list[str], missing: list[tuple[int, int, int]]) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+    """(part number, its rows in id order as columns) for each missing part, one scan of the file a part."""
+    data = pads.dataset(pairs)
+    for k, start, end in missing:
+        wanted = (pc.field("id") >= ids[start]) & (pc.field("id") <= ids[end - 1])
+        table = data.to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id")
+        yield k, table.to_pydict()
+
+
+def score_columns(ranks: list[int], row: TokenRow, scores: list[ResponseScore]) -> dict[str, Any]:
+    """One row's light columns. Chosen is the first best response, *_rejected the mean over all that are not top."""
+    others = [k for k, rank in enumerate(ranks) if rank > 1]
+    tokens = [float(len(response)) for response in row.responses]
+    columns: dict[str, float | None] = {}
+    for name, values in (
+        ("reward", [s.reward for s in scores]),
+        ("logp", [s.logp for s in scores]),
+        ("mean_logp", [s.logp / max(1, len(s.token_logps)) for s in scores]),
+    ):
+        chosen, rejected = values[0], float(np.mean([values[k] for k in others]))
+        columns |= {f"{name}_chosen": chosen, f"{name}_rejected": rejected, f"{name}_margin": chosen - rejected}
+    columns["reward_mean"] = float(np.mean([s.reward for s in scores]))
+    columns |= {f"perplexity_{side}": float(np.exp(-np.float64(columns[f"mean_logp_{side}"]))) for side in ("chosen", "rejected")}
+    known = {name: None if value != value else value for name, value in columns.items()}  # noqa: PLR0124  a response without tokens has no reward
+    counts = {"tokens_prompt": len(row.prompt), "tokens_chosen": int(tokens[0]), "truncated_tokens": row.removed}
+    return known | counts | {"tokens_rejected": float(np.mean([tokens[k] for k in others]))}
+
+
+def write_part(folder: Path, k: int, rows: dict[str, list[Any]], row_tokens: list[TokenRow], scores: list[list[ResponseScore]]) -> None:
+    records = [
+        {
+            "id": row_id,
+            **score_columns(ranks, row, found),
+            "rewards": [s.reward for s in found],
+            "logps": [s.logp for s in found],
+            "tokens": [len(ids) for ids in row.responses],
+            "token_ids": row.responses,
+            "token_rewards": [s.token_rewards for s in found],
+            "token_logps": [s.token_logps for s in found],
+        }
+        for row_id, ranks, row, found in zip(rows["id"], rows["ranks"], row_tokens, scores, strict=True)
+    ]
+    table = pa.Table.from_pylist(records, schema=_SCHEMA)
+    save_array(folder / f"pooled-{k:05d}.npy", np.stack([s.pooled for found in scores for s in found]))  # [responses, H]
+    replace_atomically(_part(folder, k), lambda path: pq.write_table(table, path, compression="zstd"))
+
+
+def save_array(path: Path, values: NDArray[np.float32]) -> None:
+    def write(beside: Path) -> None:
+        with beside.open("wb") as handle:  # a handle: np.save would add its own suffix to a path
+            np.save(handle, values)
+
+    replace_atomically(path, write)

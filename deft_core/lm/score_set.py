@@ -1,0 +1,180 @@
+"""A score set: begun once (count tokens, form d, check the layout), then scored part by part, resumed wherever it stopped.
+
+A resumed set runs the same batches as an uninterrupted one, so its scores are the same bits. One process writes a set at
+a time; a second one follows its progress and then finds the work done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from numpy.typing import NDArray
+
+from deft_core import discrepancy
+from deft_core.errors import InputError
+from deft_core.lm import models, score_parts, selfcheck
+from deft_core.lm.models import LanguageModel
+from deft_core.lm.scoring import ResponseScore, Scorer
+from deft_core.lm.tokens import TokenRow, token_bytes, token_rows
+from deft_core.status import Pace, Say, Status, read_status
+from deft_core.workspace import Workspace, read_json, replace_atomically, write_json
+
+__all__ = ["ScoreReport", "ScoreSettings", "score"]
+
+_COUNT_ROWS = 2048  # rows tokenised at a time while counting
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
+    limit: int | None = None  # only the first so many rows by id
+    batch_tokens: int = 2048  # padded tokens in one forward
+    max_length: int = 1024  # tokens of prompt and one response
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("batch_tokens", 1), ("max_length", 8)):
+            value, option = getattr(self, name), name.replace("_", "-")
+            if value is not None and value < least:
+                raise InputError(f"a --{option} of at least {least}", str(value), f"Give a larger --{option}.")
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What `deft score --json` prints. Seconds, and rates over them, are of all the processes the set has taken."""
+
+    dataset: str
+    model: str
+    score_id: str
+    pairs: int
+    seconds: float
+    pairs_per_second: float
+    tokens_per_second: float
+    layout: str
+
+
+def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = lambda _: None) -> ScoreReport:
+    """Score a dataset, or what is left of it.
+
+    What happens before the score set is known (finding the model) stands in the status of the dataset's scores folder.
+    """
+    info = workspace.dataset_info(name)
+    scores = workspace.scores(name)
+    scores.mkdir(parents=True, exist_ok=True)
+    with Status(scores, say) as finding:
+        folder = models.local_folder(settings.model, lambda words: finding.update(phase=words))
+        fingerprints = models.fingerprint(folder)
+    about = {"dataset": name, "dataset_fingerprint": info["fingerprint"], "model": settings.model, "max_length": settings.max_length}
+    about |= {"model_fingerprint": fingerprints[0], "tokenizer_fingerprint": fingerprints[1], "device": models.pick_device().type}
+    identity = " ".join(str(about[key]) for key in sorted(about) if key not in ("dataset", "model"))
+    about["score_id"] = f"{models.short_name(settings.model)}-{blake2b(identity.encode(), digest_size=4).hexdigest()}"
+    target = workspace.score_set(name, about["score_id"])
+    target.mkdir(exist_ok=True)
+    with _writer_lock(target, say):
+        rows = int(info["rows_kept"])
+        wanted = min(settings.limit or rows, rows)
+        if score_parts.missing_parts(target, rows, wanted):
+            with Status(target, say, total=wanted) as status:
+                _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
+        return _report(target)
+
+
+def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
+    """The lock of this score set, held; while another process holds it, its progress is said once a second."""
+    lock = FileLock(target / ".lock")
+    while True:
+        try:
+            return lock.acquire(timeout=1)
+        except Timeout:
+            status = read_status(target) or {}
+            say(status | {"phase": f"process {status.get('pid', '?')} is at work on this score set: {status.get('phase', 'starting')}"})
+
+
+def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
+    status.update(phase="loading the model")
+    lm = models.load(settings.model, folder)
+    if not (target / "score.json").is_file():
+        _begin(pairs, target, lm, settings, about, status)
+    _score_parts(pairs, target, lm, settings.batch_tokens, wanted, status)
+
+
+def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
+    """Count the training split, check the layouts, and leave d, the head and, last of all, score.json."""
+    max_length = min(settings.max_length, lm.longest)
+    counted = _count(pairs, lm, max_length, status)
+    d = discrepancy.discrepancy(counted.chosen, counted.rejected)
+    status.update(phase="checking the layout against a plain forward")
+    layout = selfcheck.choose_layout(lm, d, counted.sample, settings.batch_tokens)
+    table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), counted.chosen, counted.rejected)
+    replace_atomically(target / "discrepancy.parquet", lambda path: table.to_parquet(path, index=False))
+    score_parts.save_array(target / "head.npy", lm.head.weight.float().cpu().numpy())
+    if lm.head.bias is not None:
+        score_parts.save_array(target / "head_bias.npy", lm.head.bias.float().cpu().numpy())
+    about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch."), "max_length": max_length}
+    about |= {"batch_tokens": settings.batch_tokens, "pairs": counted.rows}
+    about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
+    about |= {"selfcheck_reward_difference": layout.reward_difference}
+    about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
+    write_json(target / "score.json", about)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    chosen: NDArray[np.int64]  # [V]
+    rejected: NDArray[np.int64]  # [V]
+    sample: list[TokenRow]  # the longest row and a few others, for the self-check
+    rows: int
+
+
+def _count(pairs: Path, lm: LanguageModel, max_length: int, status: Status) -> _Counted:
+    """Token counts of top-ranked and other responses over the whole training split, whatever the limit."""
+    counts = np.zeros((2, lm.head.weight.shape[0]), dtype=np.int64)  # chosen, rejected
+    sample: list[TokenRow] = []
+    longest = TokenRow([], [], [])
+    total, read = pq.read_metadata(pairs).num_rows, 0
+    for batch in pq.ParquetFile(pairs).iter_batches(_COUNT_ROWS, columns=["split", "prompt", "responses", "ranks"]):
+        columns = batch.to_pydict()
+        rows = token_rows(lm.tokenizer, columns["prompt"], columns["responses"], max_length)
+        for split, ranks, row in zip(columns["split"], columns["ranks"], rows, strict=True):
+            if split == "train":
+                for rank, ids in zip(ranks, row.responses, strict=True):
+                    np.add.at(counts[int(rank > 1)], ids, 1)
+        sample = sample or sorted(rows, key=TokenRow.input_tokens)[:: max(1, len(rows) // 3)]
+        longest = max([longest, *rows], key=TokenRow.input_tokens)
+        read += len(rows)
+        status.update(phase="counting tokens", done=read, total=total)
+    if not counts.any(axis=1).all():
+        raise InputError("training rows to count tokens in", "none", "Import with smaller --heldout and --judge fractions.")
+    return _Counted(counts[0], counts[1], [longest, *sample[:3]], total)
+
+
+def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int, wanted: int, status: Status) -> None:
+    about = read_json(target / "score.json")
+    d = discrepancy.read_table(target)["d"].to_numpy(np.float64)
+    scorer = Scorer(lm, d, about["layout"], batch_tokens, about["own_logits"])
+    ids = score_parts.ordered_ids(pairs)
+    missing = score_parts.missing_parts(target, len(ids), wanted)
+    done = wanted - sum(end - start for _, start, end in missing)
+    pace = Pace(status, done, wanted, score_parts.truncated_rows(target), int(status.before.get("tokens", 0)))
+    for k, rows in score_parts.rows_of(pairs, ids, missing):
+        row_tokens = token_rows(lm.tokenizer, rows["prompt"], rows["responses"], about["max_length"])
+        scores: list[list[ResponseScore]] = [[] for _ in row_tokens]
+        for indices, found in scorer.score_batches(row_tokens):
+            batch = [row_tokens[i] for i in indices]
+            for i, row_scores in zip(indices, found, strict=True):
+                scores[i] = row_scores
+            pace.add(len(batch), sum(map(TokenRow.input_tokens, batch)), sum(row.removed > 0 for row in batch))
+        score_parts.write_part(target, k, rows, row_tokens, scores)
+
+
+def _report(target: Path) -> ScoreReport:
+    about, status = read_json(target / "score.json"), read_json(target / "status.json")
+    pairs, seconds = score_parts.rows_done(target), float(status["seconds"])
+    rates = round(pairs / seconds, 3), round(status["tokens"] / seconds, 1)
+    return ScoreReport(about["dataset"], about["model"], about["score_id"], pairs, round(seconds, 2), *rates, about["layout"])

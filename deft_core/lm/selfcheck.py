@@ -1,0 +1,57 @@
+"""Which layout is exact for a model: found out by comparing with the definition on a few rows, when a score set begins.
+
+Sliding windows longer than a prompt and response, attention without room for a mask, or positions that cannot be given
+make the prefix-shared layout wrong; unknown scalings make the head wrong. What differs is not used, and the reason is
+kept in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deft_core.errors import ModelError
+from deft_core.lm.models import LanguageModel
+from deft_core.lm.scoring import Scorer, reference_scores
+from deft_core.lm.tokens import TokenRow
+
+__all__ = ["Layout", "choose_layout"]
+
+_CHOICES = (("prefix-shared", False), ("plain", False), ("plain", True))
+
+
+@dataclass(frozen=True)
+class Layout:
+    layout: str  # one of prefix_batch.LAYOUTS
+    own_logits: bool  # the model's own logits instead of W h: slower, for heads nothing else describes
+    reason: str | None  # why it is not the fastest one
+    reward_difference: float  # largest, against the definition, on the rows checked
+
+
+def choose_layout(lm: LanguageModel, d: NDArray[np.float64], rows: Sequence[TokenRow], batch_tokens: int) -> Layout:
+    """The first of prefix-shared, plain, plain with the model's own logits that agrees with the definition on `rows`."""
+    reference = [reference_scores(lm, d, row) for row in rows]
+    reasons: list[str] = []
+    for layout, own_logits in _CHOICES:
+        name = f"{layout}{' with own logits' if own_logits else ''}"
+        try:
+            scores = Scorer(lm, d, layout, batch_tokens, own_logits).score(rows)
+        except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:  # the architecture's own refusal
+            reasons.append(f"{name} cannot run here ({type(error).__name__}: {error})")
+            continue
+        pairs = [(s, r, row) for row, ss, rs in zip(rows, scores, reference, strict=True) for s, r in zip(ss, rs, strict=True)]
+        reward = max(abs(s.reward - r[0]) for s, r, _ in pairs)
+        logp = max(abs(s.logp - r[1]) / max(1, len(s.token_logps)) for s, r, _ in pairs)
+        reward_limit, logp_limit = (1e-4, 1e-4) if lm.dtype == torch.float32 else (1e-2, 5e-2)
+        if reward <= reward_limit and logp <= logp_limit:
+            return Layout(layout, own_logits, "; ".join(reasons) or None, reward)
+        reasons.append(f"{name} differs from a plain forward by {reward:.1e} in reward and {logp:.1e} a token in log-probability")
+    raise ModelError(
+        "a decoder-only model whose batched forward agrees with its plain forward",
+        "; ".join(reasons),
+        "Use a model of another architecture.",
+    )

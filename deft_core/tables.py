@@ -1,0 +1,62 @@
+"""Arrow tables as JSON, CSV and Parquet files."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deft_core.errors import InputError
+from deft_core.workspace import replace_atomically
+
+__all__ = ["FORMATS", "as_json", "write", "write_csv"]
+
+FORMATS = ("json", "csv", "parquet")
+
+
+def as_json(value: Any) -> str:
+    """One line of strict JSON: NaN and infinities become null, dates ISO text, decimals numbers."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    return value if isinstance(value, str | int | bool | None) else str(value)
+
+
+def write(rows: pa.Table, path: Path, format: str) -> None:
+    """The rows as a file that appears whole or not at all."""
+    if format not in FORMATS:
+        raise InputError(f"a format among {', '.join(FORMATS)}", repr(format), "Choose one of them.")
+    if not path.parent.is_dir():
+        raise InputError("a file in a folder that is there", str(path), "Make the folder first.")
+
+    def fill(beside: Path) -> None:
+        if format == "parquet":
+            pq.write_table(rows, beside)
+            return
+        with beside.open("w", encoding="utf-8", newline="") as handle:
+            if format == "csv":
+                write_csv(rows, handle)
+            else:
+                handle.writelines(as_json(row) + "\n" for row in rows.to_pylist())
+
+    replace_atomically(path, fill)
+
+
+def write_csv(rows: pa.Table, handle: TextIO) -> None:
+    rows.to_pandas().to_csv(handle, index=False)
