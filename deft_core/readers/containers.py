@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -60,7 +61,7 @@ def hub_parts(source: str, split: str | None) -> list[Part]:
         tried = f"no file or folder of that name, and datasets.load_dataset said {type(error).__name__}: {str(error)[:300]}"
         raise InputError(f"a dataset {source!r}", tried, "Check the name and the network, or download the files.") from error
     streams = cast(dict[str, Any], found)
-    return _split_parts({name: (lambda rows=rows: numbered(rows)) for name, rows in streams.items()}, split, source)
+    return _split_parts({name: partial(numbered, rows) for name, rows in streams.items()}, split, source)
 
 
 def _fixed_start(pattern: Path) -> Path:

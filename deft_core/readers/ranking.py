@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from deft_core.preferences import Preference, RowRefused, ranked
@@ -45,7 +46,7 @@ def read(record: Record) -> Preference:
     return preference(record, (*asked, column), prompt_messages(record, asked), responses, added)
 
 
-def in_order(column: str, answers: list[Any], goodness: list[float]) -> dict[str, Any]:
+def in_order(column: str, answers: list[Any], goodness: Sequence[float]) -> dict[str, Any]:
     """What answer objects hold beside their text, best first as the responses are, and where each stood in the source."""
     order = sorted(range(len(answers)), key=lambda i: -goodness[i])
     added: dict[str, Any] = {"response_order": order}
