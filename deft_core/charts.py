@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from deft_core.reading import excerpt
 
-__all__ = ["COLOURS", "Axis", "axis_of", "bars", "histogram", "label", "scatter"]
+__all__ = ["COLOURS", "Axis", "axis_of", "bars", "histogram", "label", "scatter", "title"]
 
 COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
     "chosen": "#0072B2",
@@ -27,6 +27,24 @@ COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
     "random": "#CC79A7",
     "full": "#E69F00",
     "base": "#56B4E9",
+}
+TITLES = {  # of the columns whose unit is not in their name
+    "reward_chosen": "reward of the chosen answer",
+    "reward_rejected": "reward of the rejected answer",
+    "reward_margin": "reward, chosen minus rejected",
+    "reward_mean": "reward, mean of the answers",
+    "logp_chosen": "log-probability of the chosen answer",
+    "logp_rejected": "log-probability of the rejected answer",
+    "logp_margin": "log-probability, chosen minus rejected",
+    "mean_logp_chosen": "log-probability per token, chosen",
+    "mean_logp_rejected": "log-probability per token, rejected",
+    "mean_logp_margin": "log-probability per token, chosen minus rejected",
+    "tokens_chosen": "length of the chosen answer, tokens",
+    "tokens_rejected": "length of the rejected answer, tokens",
+    "tokens_prompt": "length of the prompt, tokens",
+    "truncated_tokens": "tokens cut off",
+    "turns": "user turns",
+    "n_responses": "answers in a row",
 }
 BINS = 60
 POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
@@ -47,6 +65,11 @@ class Axis:
 def label(text: object, characters: int = 40) -> str:
     """A text of the dataset, as a figure may draw it."""
     return escape(excerpt(str(text), characters), quote=False)
+
+
+def title(column: str) -> str:
+    """What an axis calls a column."""
+    return TITLES.get(column) or label(column.removeprefix("extra_").replace("_", " "))
 
 
 def axis_of(values: Numbers) -> Axis:

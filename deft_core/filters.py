@@ -2,10 +2,12 @@
 
     between 0.02 0.05 reward_chosen        bounds included
     is ["letters", "forum"] source         one of these values
+    box tokens_chosen 3 9 reward_chosen 0.1 0.4        both ranges at once
     inside tokens_chosen reward_chosen 3,0.1 9,0.1 9,0.4        within the outline
     has sorry        matches sor+y         in the prompt or any response
 
-A column's name stands last, so that it may contain anything. Pure: a search's rows come from queries.matching_ids.
+A column's name stands last, so that it may contain anything; box and inside are drawn over our own columns only.
+Pure: a search's rows come from queries.matching_ids.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import pandas as pd
 
 from deft_core.errors import InputError
 
-__all__ = ["Between", "Filter", "Inside", "OneOf", "Search", "from_text", "mask", "to_text", "words"]
+__all__ = ["Between", "Box", "Filter", "Inside", "OneOf", "Search", "from_text", "mask", "to_text", "words"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -40,6 +42,12 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Box:
+    x: Between
+    y: Between
+
+
+@dataclass(frozen=True)
 class Inside:
     x: str
     y: str
@@ -52,7 +60,7 @@ class Search:
     regular: bool = False
 
 
-Filter = Between | OneOf | Inside | Search
+Filter = Between | OneOf | Box | Inside | Search
 
 
 def to_text(rule: Filter) -> str:
@@ -61,6 +69,8 @@ def to_text(rule: Filter) -> str:
             return f"between {rule.low!r} {rule.high!r} {rule.column}"
         case OneOf():
             return f"is {json.dumps(rule.values, ensure_ascii=False)} {rule.column}"
+        case Box():
+            return "box " + " ".join(f"{side.column} {side.low!r} {side.high!r}" for side in (rule.x, rule.y))
         case Inside():
             return f"inside {rule.x} {rule.y} " + " ".join(f"{x:.6g},{y:.6g}" for x, y in rule.outline)
         case Search():
@@ -77,6 +87,9 @@ def from_text(text: str) -> Filter:
             case "is":
                 values, end = json.JSONDecoder().raw_decode(rest)
                 return OneOf(rest[end + 1 :], tuple(str(value) for value in list(values)))
+            case "box":
+                x, x_low, x_high, y, y_low, y_high = rest.split()
+                return Box(Between(x, float(x_low), float(x_high)), Between(y, float(y_low), float(y_high)))
             case "inside":
                 x, y, *corners = rest.split()
                 return Inside(x, y, tuple(_corner(corner) for corner in corners))
@@ -99,6 +112,8 @@ def words(rule: Filter) -> str:
             return f"{rule.column} {rule.low:,.4g} … {rule.high:,.4g}"
         case OneOf():
             return f"{rule.column} = {', '.join(rule.values)}"
+        case Box():
+            return f"{words(rule.x)}, {words(rule.y)}"
         case Inside():
             return f"outline in {rule.x}, {rule.y}"
         case Search():
@@ -120,6 +135,8 @@ def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Search, pd.Index[A
             return np.asarray((values >= rule.low) & (values <= rule.high))
         case OneOf():
             return np.asarray(_column(table, rule.column).isin(rule.values))
+        case Box():
+            return _passes(table, rule.x, found) & _passes(table, rule.y, found)
         case Inside():
             x, y = (_column(table, name).to_numpy(dtype=float, na_value=np.nan) for name in (rule.x, rule.y))
             return _inside(x, y, rule.outline)

@@ -37,6 +37,7 @@ __all__ = [
     "matching_ids",
     "open_view",
     "refused_page",
+    "response_scores",
     "score_set_pairs",
     "texts",
     "token_detail",
@@ -178,6 +179,15 @@ def _check_pattern(connection: DuckDBPyConnection, pattern: str) -> None:
         raise InputError(
             "a regular expression", f"{pattern!r} ({str(error).splitlines()[0]})", "Mend it, or search for the plain text."
         ) from None
+
+
+def response_scores(view: View, row_id: str) -> pd.DataFrame:
+    """Reward, log-probability (end token included) and length of every response of a row; empty where it has no scores yet."""
+    if not view.parts:
+        return pd.DataFrame(columns=["reward", "logp", "tokens"])
+    question = "SELECT unnest(rewards) AS reward, unnest(logps) AS logp, unnest(tokens) AS tokens FROM scores_file WHERE id = ?"
+    with _explained(view), _connected(view) as connection:
+        return _frame(connection.sql(question, params=[row_id]))
 
 
 def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:

@@ -1,0 +1,175 @@
+"""Explore: how the rewards are distributed, and which rows stand behind any part of the picture."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from deft_core import charts, processes
+from deft_core.filters import Filter, OneOf, Search, from_text, to_text, words
+from deft_core.preferences import SPLITS
+from deft_core.queries import open_view
+from pages.shared import activity, brushing, inspector, resources, rows, state, widgets
+from pages.shared.brushing import Look
+from pages.shared.frame import Frame, open_page, page
+
+PAIRED = {
+    "reward": "reward",
+    "mean_logp": "log-probability per token",
+    "logp": "log-probability",
+    "perplexity": "perplexity",
+    "tokens": "length",
+}
+MORE_CHARTS = ("reward_margin", "turns", "source")
+NO_CHARTS, ALL_SPLITS = "none", "all splits"
+
+
+def body(frame: Frame) -> None:
+    if frame.dataset is None:
+        st.info("There is no dataset yet.")
+        if st.button("Bring data", type="primary"):
+            st.switch_page(page("datasets.py"))
+        return
+    view = open_view(frame.workspace, frame.dataset, frame.score_id)
+    version = resources.version(view)
+    look = Look(view, version, resources.light_table(version, view), resources.columns(version, view), state.filters())
+    states = activity.score_states(frame.workspace, frame.dataset)
+    _figures(look, next((one for one in states if one.score_id == frame.score_id), None))
+    _tools(look)
+    if "reward_chosen" in look.table:
+        _reward_charts(look)
+    else:
+        _no_scores(frame, states)
+    _more_charts(look)
+    _rows(look)
+
+
+def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
+    shown = look.table[look.left]
+    places = st.columns(5 if scoring and scoring.running else 4)
+    places[0].metric("rows", f"{len(shown):,}", delta=f"of {len(look.table):,}", delta_color="off", delta_arrow="off")
+    if "reward_chosen" in shown:
+        margin = shown["reward_margin"].dropna()
+        above = (margin > 0).mean() + (margin == 0).mean() / 2
+        for place, side in zip(places[1:3], ("chosen", "rejected"), strict=True):
+            place.metric(f"mean reward, {side}", widgets.figure(shown[f"reward_{side}"].mean()))
+        places[3].metric("chosen above rejected", f"{above:.1%}" if len(margin) else "–", delta=f"of {len(margin):,} scored", **_quiet())
+    if scoring and scoring.running:
+        left = f"{widgets.duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
+        rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
+        places[4].metric(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, delta=left, **_quiet())
+
+
+def _quiet() -> dict[str, str]:
+    return {"delta_color": "off", "delta_arrow": "off"}
+
+
+# filters
+
+
+def _tools(look: Look) -> None:
+    search, split, measure, brush = st.columns([3, 2, 3, 2])
+    with search:
+        st.text_input("Search", key="search", placeholder="in all texts; /…/ is a pattern", on_change=_search)
+    with split:
+        current = next((rule.values[0] for rule in look.rules if isinstance(rule, OneOf) and rule.column == "split"), ALL_SPLITS)
+        widgets.pick("Split", "split-picker", [ALL_SPLITS, *SPLITS], current, on_change=_choose_split)
+    if "reward_chosen" in look.table:
+        with measure:
+            widgets.pick("Measure", state.MEASURE, _measures(look), state.value(state.MEASURE, "reward"), format_func=_measure_words)
+        with brush:
+            widgets.pick("A box filters", state.BRUSHED, ["chosen", "rejected"], _brushed())
+    _chips(look)
+
+
+def _chips(look: Look) -> None:
+    if look.rules:
+        texts = [to_text(rule) for rule in look.rules]
+        key = state.mirror("chips", texts)
+
+        def changed() -> None:
+            state.set_filters([from_text(text) for text in st.session_state[key]])
+
+        st.multiselect("Filters", texts, key=key, on_change=changed, format_func=lambda text: words(from_text(text)))
+
+
+def _search() -> None:
+    text = st.session_state["search"].strip()
+    st.session_state["search"] = ""
+    if text:
+        pattern = len(text) > 2 and text.startswith("/") and text.endswith("/")
+        state.set_filters([*state.filters(), Search(text[1:-1], True) if pattern else Search(text)])
+
+
+def _choose_split(split: str) -> None:
+    def is_split(rule: Filter) -> bool:
+        return isinstance(rule, OneOf) and rule.column == "split"
+
+    state.replace_filter(is_split, None if split == ALL_SPLITS else OneOf("split", (split,)))
+
+
+# charts
+
+
+def _measures(look: Look) -> list[str]:
+    single = [name for name in ("reward_margin", "reward_mean", "logp_margin", "mean_logp_margin") if name in look.table]
+    return [*(name for name in PAIRED if f"{name}_chosen" in look.table), *single]
+
+
+def _measure_words(name: str) -> str:
+    return f"{PAIRED[name]}, chosen over rejected" if name in PAIRED else charts.TITLES[name]
+
+
+def _brushed() -> str:
+    return "rejected" if state.value(state.BRUSHED) == "rejected" else "chosen"
+
+
+def _reward_charts(look: Look) -> None:
+    chosen = state.value(state.MEASURE, "reward")
+    measure, side = chosen if chosen in _measures(look) else "reward", _brushed()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if measure in PAIRED:
+            names = {name: f"{measure}_{name}" for name in ("rejected", "chosen")}
+            brushing.histogram(look, names, f"{measure}_{side}", PAIRED[measure], brushing.HEIGHT)
+        else:
+            brushing.histogram(look, {"mean": measure}, measure, charts.title(measure), brushing.HEIGHT)
+    with right:
+        brushing.scatter(look, f"tokens_{side}", f"reward_{side}", side)
+
+
+def _no_scores(frame: Frame, states: list[activity.ScoreState]) -> None:
+    if states and states[0].running:
+        st.info(f"Scoring has begun ({states[0].phase}): the rewards appear here as they come.")
+    elif frame.dataset:
+        st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
+        st.button("Score it", type="primary", on_click=processes.start_scoring, args=(frame.workspace.root, frame.dataset))
+
+
+def _more_charts(look: Look) -> None:
+    offered = [*look.named("number"), *look.named("category")]
+    asked = state.values(state.CHARTS) or list(MORE_CHARTS)
+    shown = [name for name in dict.fromkeys(asked) if name in offered]
+    for start in range(0, len(shown), 3):
+        for place, name in zip(st.columns(3), shown[start : start + 3], strict=False):
+            with place:
+                if name in look.named("category"):
+                    brushing.bars(look, name)
+                else:
+                    brushing.histogram(look, {"mean": name}, name, charts.title(name))
+    key = state.mirror("charts", shown)
+    st.multiselect("More charts", offered, key=key, on_change=lambda: state.put(state.CHARTS, *(st.session_state[key] or [NO_CHARTS])))
+
+
+def _rows(look: Look) -> None:
+    positions, row_id = rows.ordered(look), state.value(state.ROW)
+    if not row_id:
+        rows.table(look, positions, "")
+        return
+    left, right = st.columns([5, 7], gap="medium")
+    with left:
+        rows.table(look, positions, row_id)
+    with right, st.container(border=True):
+        inspector.inspect(look, row_id, positions)
+
+
+open_page("explore.py", body)

@@ -1,0 +1,122 @@
+"""Overview: what the workspace holds, and the one next step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from deft_core.workspace import Workspace
+from pages.shared import activity, state, widgets
+from pages.shared.activity import ScoreState
+from pages.shared.frame import Frame, open_page, page
+
+NEWEST_ROWS = 8
+
+
+def body(frame: Frame) -> None:
+    infos = list(activity.dataset_infos(frame.workspace))
+    if not infos:
+        _welcome(frame.workspace)
+        return
+    states = [state for info in infos for state in activity.score_states(frame.workspace, info["name"])]
+    _next_step(frame.workspace, infos, states)
+    datasets, scores = st.columns(2, gap="medium")
+    with datasets:
+        _datasets(infos)
+    with scores:
+        _score_sets(states)
+
+
+def _welcome(workspace: Workspace) -> None:
+    demo, own = st.columns(2, gap="medium")
+    with demo.container(border=True, height="stretch"):
+        st.subheader("Start with the demo")
+        st.text(
+            "Our own small preference set, scored by a small model on this machine: a few minutes, and every page has something to show."
+        )
+        st.button("Load the demo", type="primary", on_click=_load_demo, args=(workspace,))
+    with own.container(border=True, height="stretch"):
+        st.subheader("Bring your data")
+        st.text("A file, a folder, several files or a Hub dataset; its layout is found out, and you see how it is read before it is.")
+        if st.button("Choose a source"):
+            st.switch_page(page("datasets.py"))
+    _failure()
+
+
+def _load_demo(workspace: Workspace) -> None:
+    from deft_core import demo, processes
+    from deft_core.errors import DeftError
+
+    try:
+        name = demo.import_demo(workspace).dataset
+        processes.start_scoring(workspace.root, name)
+        state.choose_dataset(name)
+    except DeftError as error:
+        state.set_failure(error)
+
+
+def _failure() -> None:
+    if error := state.take_failure():
+        widgets.problem(error)
+
+
+def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[ScoreState]) -> None:
+    """One button: score what has no scores, else look at the newest scores."""
+    newest = infos[0]["name"]
+    own = [one for one in states if one.dataset == newest]
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if not own:
+            st.text(f"{newest} has no scores yet. Scoring runs on its own; you may close this page.")
+            st.button(f"Score {widgets.plain(newest)}", type="primary", on_click=_score, args=(workspace, newest))
+            return
+        verb = "is being scored: watch the rewards come in" if own[0].running else f"is scored as far as {own[0].done:,} rows"
+        st.text(f"{newest} {verb}.")
+        if st.button("See its rewards", type="primary"):
+            st.switch_page(page("explore.py"), query_params={state.DATASET: newest})
+    _failure()
+
+
+def _score(workspace: Workspace, name: str) -> None:
+    from deft_core import processes
+
+    processes.start_scoring(workspace.root, name)
+    state.choose_dataset(name)
+
+
+def _datasets(infos: list[dict[str, Any]]) -> None:
+    st.subheader("Datasets")
+    keys = {"name": "dataset", "rows_kept": "rows", "train": "train", "heldout": "held out", "judge": "judge", "rows_refused": "refused"}
+    rows = [{title: info.get(key) for key, title in keys.items()} for info in infos[:NEWEST_ROWS]]
+    widgets.figures_table(pd.DataFrame(rows))
+    if st.button("Bring data, or read what was refused"):
+        st.switch_page(page("datasets.py"))
+
+
+def _score_sets(states: list[ScoreState]) -> None:
+    st.subheader("Score sets")
+    if not states:
+        st.text("None yet. A score set holds the reward of every answer under one model.")
+        return
+    rows = [
+        {
+            "dataset": one.dataset,
+            "score set": one.score_id or "-",
+            "state": one.phase if one.running else one.state,
+            "scored": one.done,
+            "of": one.total,
+            "model": one.model,
+        }
+        for one in states[:NEWEST_ROWS]
+    ]
+    widgets.figures_table(pd.DataFrame(rows))
+    failed = [one for one in states if one.state in ("failed", "lost")]
+    for one in failed[:1]:
+        message = (
+            one.message or "its process is gone; what it had scored is kept. Start it again on the Data page, and it goes on from there."
+        )
+        st.warning(f"{widgets.plain(one.dataset)} {one.state}: {widgets.plain(message)}")
+
+
+open_page("overview.py", body)

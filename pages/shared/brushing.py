@@ -1,0 +1,120 @@
+"""Charts that filter: what is drawn on one becomes a filter in the address, and narrows the table and all other charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from deft_core import charts
+from deft_core.filters import Between, Box, Filter, Inside, OneOf, mask
+from deft_core.queries import Column, View
+from pages.shared import resources, state
+
+HEIGHT, SMALL_HEIGHT = 300, 210
+_BAR = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False}
+_TOOLS = {"displaylogo": False, "modeBarButtonsToRemove": ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one run of a page draws from: all rows of a view, and which of them its filters leave."""
+
+    view: View
+    version: resources.Version
+    table: pd.DataFrame
+    columns: list[Column]
+    rules: list[Filter]
+
+    @cached_property
+    def _masks(self) -> list[Mask]:
+        found = resources.found(self.version, self.view, self.rules)
+        return [mask(self.table, [rule], found) for rule in self.rules]
+
+    def shown(self, but: Sequence[Filter] = ()) -> Mask:
+        """The rows that pass all filters, or all but some: a chart is not narrowed by what was drawn on itself."""
+        masks = [passed for rule, passed in zip(self.rules, self._masks, strict=True) if rule not in but]
+        return np.logical_and.reduce(masks) if masks else np.ones(len(self.table), dtype=bool)
+
+    @cached_property
+    def left(self) -> Mask:
+        return self.shown()
+
+    def named(self, kind: str) -> list[str]:
+        return [column.name for column in self.columns if column.kind == kind]
+
+
+def histogram(look: Look, names: dict[str, str], brushed: str, title: str, height: int = SMALL_HEIGHT) -> None:
+    """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`."""
+    chart = f"histogram-{'-'.join(names.values())}"
+
+    def drawn() -> None:
+        boxes = state.take_drawing(chart).get("box") or []
+        new = Between(brushed, *sorted(boxes[0]["x"])) if boxes else None
+        state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
+
+    own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
+    left = look.shown(but=own)
+    axis = resources.axis(look.version, tuple(names.values()), look.table)
+    series = {legend: resources.numbers(look.table, name)[left] for legend, name in names.items()}
+    figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
+    figure.update_layout(height=height)
+    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_BAR, alt=f"Histogram of {title}")
+
+
+def bars(look: Look, name: str) -> None:
+    """Rows per category; a click on a bar adds the category to the filter, or takes it out again."""
+    chart = f"bars-{name}"
+    own = [rule for rule in look.rules if isinstance(rule, OneOf) and rule.column == name]
+    picked = own[0].values if own else ()
+
+    def clicked() -> None:
+        clicks = [str(point["customdata"]) for point in state.take_drawing(chart).get("points", []) if "customdata" in point]
+        values = tuple(value for value in picked if value not in clicks) + tuple(value for value in clicks if value not in picked)
+        state.replace_filter(lambda rule: isinstance(rule, OneOf) and rule.column == name, OneOf(name, values) if values else None)
+
+    counts = look.table.loc[look.shown(but=own), name].value_counts()
+    figure = charts.bars(counts[counts > 0], charts.title(name), picked).update_layout(height=SMALL_HEIGHT)
+    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=clicked, selection_mode="points", config=_BAR, alt="Rows per category")
+
+
+def scatter(look: Look, x: str, y: str, colour: str) -> None:
+    """One column against another; a box or an outline filters all rows exactly, drawn as points or not."""
+    chart = f"scatter-{x}-{y}"
+
+    def is_own(rule: Filter) -> bool:
+        return (isinstance(rule, Box) and (rule.x.column, rule.y.column) == (x, y)) or (
+            isinstance(rule, Inside) and (rule.x, rule.y) == (x, y)
+        )
+
+    def drawn() -> None:
+        drawing = state.take_drawing(chart)
+        new: Filter | None = None
+        for box in (drawing.get("box") or [])[:1]:
+            new = Box(Between(x, *sorted(box["x"])), Between(y, *sorted(box["y"])))
+        for lasso in (drawing.get("lasso") or [])[:1]:
+            new = Inside(x, y, tuple(zip(lasso["x"], lasso["y"], strict=True)))
+        state.replace_filter(is_own, new)
+
+    own = [rule for rule in look.rules if is_own(rule)]
+    left = look.shown(but=own)
+    xs, ys = (resources.numbers(look.table, name)[left] for name in (x, y))
+    figure = charts.scatter(xs, ys, (charts.title(x), charts.title(y)), name=colour, outline=_outline(own)).update_layout(height=HEIGHT)
+    key = state.drawing_key(chart)
+    st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
+
+
+def _outline(own: Sequence[Filter]) -> tuple[tuple[float, float], ...]:
+    match own:
+        case [Box(x=x, y=y), *_]:
+            return (x.low, y.low), (x.high, y.low), (x.high, y.high), (x.low, y.high)
+        case [Inside(outline=outline), *_]:
+            return outline
+    return ()

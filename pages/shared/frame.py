@@ -1,0 +1,108 @@
+"""The frame of every page: the list of pages, what the sidebar shows, and how a page's body is drawn and kept up to date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from deft_core.errors import DeftError
+from deft_core.workspace import Workspace
+from pages.shared import activity, resources, state, widgets
+
+PAGES = {  # file: name, icon, the question it answers; in the order of the work
+    "overview.py": ("Overview", ":material/home:", "What is here, and what is next?"),
+    "datasets.py": ("Data", ":material/database:", "What was read, and what was refused?"),
+    "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
+}
+TICK_SECONDS = 2.0
+FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
+
+_log = logging.getLogger("deft.pages")
+
+
+@dataclass(frozen=True)
+class Frame:
+    workspace: Workspace
+    dataset: str | None  # the one chosen, None in an empty workspace
+    score_id: str | None  # the score set chosen, None where the dataset has none
+
+
+def navigation() -> st.Page:
+    """Streamlit's own navigation over PAGES; the page asked for comes back."""
+    state.set_routed()
+    return st.navigation([page(file) for file in PAGES])
+
+
+def page(file: str) -> st.Page:
+    name, icon, _ = PAGES[file]
+    return st.Page(FOLDER / file, title=name, icon=icon, default=file == "overview.py")
+
+
+def open_page(file: str, body: Callable[[Frame], None]) -> None:
+    """Draws one page: its title, the sidebar, its body, which is drawn again by itself while something runs."""
+    if not state.routed():
+        # beside a folder called pages, Streamlit starts in its old mode and runs the page asked for without app.py:
+        # after one st.navigation call it knows better, and the rerun goes through the router
+        navigation()
+        st.rerun()
+    state.follow_address()
+    name, _, question = PAGES[file]
+    st.set_page_config(page_title=f"{name} · DEFT Studio", layout="wide")
+    widgets.style()
+    st.title(question)
+    workspace = resources.workspace()
+    with st.sidebar:
+        pickers = st.container()
+        line = st.container()
+    live = bool(activity.running(workspace)) or any(job.running for job in resources.import_jobs(str(workspace.root)).values())
+
+    def draw() -> None:
+        now = activity.running(workspace)
+        with line:
+            _running_line(now)
+        _guarded(lambda: body(_pickers(pickers, workspace)))
+        if live and not now and not any(job.running for job in resources.import_jobs(str(workspace.root)).values()):
+            st.rerun()  # the last one has ended: draw once more, without a timer
+
+    st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+
+
+def _guarded(draw: Callable[[], None]) -> None:
+    try:
+        draw()
+    except DeftError as error:
+        widgets.problem(error)
+    except Exception:
+        _log.exception("a page could not be drawn")
+        st.error("This page met something it does not know. The details are in the output of the server that shows it.")
+
+
+def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> Frame:
+    names = workspace.dataset_names()
+    if not names:
+        return Frame(workspace, None, None)
+    with place:
+        dataset = state.value(state.DATASET) or next(activity.dataset_infos(workspace), {"name": names[0]})["name"]
+        known = dataset in names
+        widgets.pick("Dataset", state.DATASET, names if known else [dataset, *names], dataset, on_change=state.choose_dataset)
+        if not known:
+            workspace.existing_dataset(dataset)  # says which there are
+        ids = workspace.score_ids(dataset)
+        chosen = state.value(state.SCORES) or next(iter(ids), "")
+        if ids or chosen:
+            widgets.pick("Score set", state.SCORES, ids if chosen in ids else [chosen, *ids], chosen)
+    return Frame(workspace, dataset, chosen or None)
+
+
+def _running_line(now: list[activity.ScoreState]) -> None:
+    for one in now:
+        share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
+        left = f", {widgets.duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
+        query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.score_id else {})
+        st.page_link(
+            page("explore.py"), label=f"scoring {widgets.plain(one.dataset)} {share}{left}", icon=":material/sync:", query_params=query
+        )

@@ -1,0 +1,144 @@
+"""The pair inspector: one row's conversation and two of its answers side by side, with what the score is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from deft_core import queries, reading
+from deft_core.charts import COLOURS
+from deft_core.errors import NotFoundError
+from deft_core.queries import ScoredToken
+from pages.shared import rows, state, widgets
+from pages.shared.brushing import Look
+
+LAST_MESSAGES = 2
+TOP_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    rank: int
+    scores: dict[str, float]  # reward, logp, tokens; empty where the row has no scores yet
+    tokens: Sequence[ScoredToken]
+
+    def words(self, place: int) -> str:
+        reward = f", reward {self.scores['reward']:.4f}" if self.scores else ""
+        return f"answer {place + 1}, rank {self.rank}{reward}"
+
+
+def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
+    found = queries.texts(look.view, [row_id])
+    if found.empty:
+        raise NotFoundError(f"a row of {look.view.dataset!r}", f"no row {row_id!r}", "Choose another row in the table.")
+    row = found.iloc[0]
+    _moves(look, row_id, positions)
+    _conversation(list(row["prompt"]))
+    answers = _answers(look, row)
+    left, right = _two(answers, row_id) if len(answers) > 2 else (0, 1)
+    _side_by_side(answers, (left, right))
+    _deciding([answers[left], answers[right]])
+
+
+def _moves(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
+    """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
+    here = np.flatnonzero(look.table["id"].to_numpy()[positions] == row_id)
+    place = int(here[0]) if len(here) else -1
+    words, earlier, later, close = st.columns([5, 1, 1, 1], vertical_alignment="center")
+    words.html(f"row {place + 1:,} of {len(positions):,}" if place >= 0 else "this row does not pass the filters")
+    earlier.button(
+        "←", key="row-earlier", disabled=place <= 0, on_click=_go, args=(look, positions, place - 1), shortcut="Left", width="stretch"
+    )
+    last = place < 0 or place >= len(positions) - 1
+    later.button("→", key="row-later", disabled=last, on_click=_go, args=(look, positions, place + 1), shortcut="Right", width="stretch")
+    close.button("✕", key="row-close", on_click=state.put, args=(state.ROW,), width="stretch")
+
+
+def _go(look: Look, positions: npt.NDArray[np.int64], place: int) -> None:
+    state.put(state.ROW, look.table["id"].iloc[positions[place]])
+    state.put(state.PAGE, place // rows.PAGE_ROWS)
+
+
+def _conversation(messages: list[dict[str, str]]) -> None:
+    earlier = messages[:-LAST_MESSAGES]
+    if earlier:
+        with st.expander(widgets.count(len(earlier), "earlier message")):
+            _messages(earlier)
+    _messages(messages[-LAST_MESSAGES:])
+
+
+def _messages(messages: list[dict[str, str]]) -> None:
+    for message in messages:
+        widgets.text_box(message["content"], heading=message["role"], height_rem=14)
+
+
+def _answers(look: Look, row: pd.Series[Any]) -> list[Answer]:
+    scores = queries.response_scores(look.view, row["id"]).to_dict("records")
+    tokens = queries.token_detail(look.view, row["id"])
+    return [
+        Answer(text, int(rank), scores[place] if scores else {}, tokens[place] if tokens else ())
+        for place, (text, rank) in enumerate(zip(row["responses"], row["ranks"], strict=True))
+    ]
+
+
+def _two(answers: list[Answer], row_id: str) -> tuple[int, int]:
+    """Which two answers of a ranking are compared: at first the best and the worst."""
+    places = range(len(answers))
+    sides = st.columns(2)
+    chosen = [
+        side.selectbox(label, places, index=index, key=f"{label}-{row_id}", format_func=lambda place: answers[place].words(place))
+        for side, label, index in zip(sides, ("left", "right"), (0, len(answers) - 1), strict=True)
+    ]
+    return chosen[0], chosen[1]
+
+
+def _side_by_side(answers: list[Answer], places: tuple[int, int]) -> None:
+    pair = [answers[place] for place in places]
+    marks = reading.differing_words(pair[0].text, pair[1].text)
+    pieces = [reading.pieces(answer.tokens) for answer in pair]
+    scale = reading.tint_scale(pieces)
+    for side, answer, place, own_pieces, own_marks in zip(st.columns(2), pair, places, pieces, marks, strict=True):
+        name = "chosen" if place == 0 else "rejected" if answer.rank > 1 else "also chosen"
+        with side:
+            st.html(_heading(name, answer))
+            st.html(reading.boxed(reading.answer_html(answer.text, own_pieces, own_marks, scale)))
+    if scale:
+        st.html(reading.legend_html(scale))
+    else:
+        st.caption("This row has no scores yet: its words are marked where they differ, nothing is tinted.")
+
+
+def _heading(name: str, answer: Answer) -> str:
+    colour = COLOURS["rejected" if name == "rejected" else "chosen"]
+    figures = f"{len(answer.text):,} characters"
+    if answer.scores:
+        figures = (
+            f"reward {answer.scores['reward']:.4f} · {answer.scores['tokens']:,.0f} tokens · log-probability {answer.scores['logp']:,.1f}"
+        )
+    return f'<b style="border-bottom:3px solid {colour}">{name}</b> <span style="font-size:.85rem">{figures}</span>'
+
+
+def _deciding(pair: list[Answer]) -> None:
+    """The tokens of the two answers that separate chosen from rejected most, over the whole training split."""
+    distinct = {token.text: token for answer in pair for token in answer.tokens}
+    top = sorted(distinct.values(), key=lambda token: -abs(token.d))[:TOP_TOKENS]
+    if not top:
+        return
+    table = pd.DataFrame(
+        {
+            "token": [reading.visible(token.text.decode(errors="replace")).replace(" ", "␣") for token in top],
+            "d": [token.d for token in top],
+            "in chosen answers": [token.count_chosen for token in top],
+            "in rejected answers": [token.count_rejected for token in top],
+        }
+    )
+    st.caption("Tokens of these answers that separate chosen from rejected most, over the training split")
+    counts = {name: st.column_config.NumberColumn(format="localized") for name in ("in chosen answers", "in rejected answers")}
+    st.dataframe(table, hide_index=True, column_config={"d": st.column_config.NumberColumn(format="%+.5f"), **counts})

@@ -1,0 +1,83 @@
+"""Bringing data in from a page: an upload on disk, a preview, and an import that goes on in a thread of the server."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import streamlit as st
+
+from deft_core import importing
+from deft_core.errors import DeftError
+from deft_core.workspace import Workspace
+from pages.shared import resources, widgets
+
+_log = logging.getLogger("deft.pages")
+
+
+def saved(workspace: Workspace, file: Any) -> str:
+    """The path of an upload, which keeps its own name in a folder of its own (Streamlit's number for it)."""
+    folder = workspace.root / ".uploads" / re.sub(r"\W", "", file.file_id)
+    path = folder / (Path(file.name).name or "upload")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / ".part"
+        with beside.open("wb") as handle:
+            file.seek(0)
+            shutil.copyfileobj(file, handle)
+        beside.replace(path)
+    return str(path)
+
+
+def previewed(source: str, format: str | None, fields: tuple[tuple[str, str], ...] | None) -> importing.Preview:
+    path = Path(source).expanduser()
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return resources.preview(str(path) if path.exists() else source, changed, format, fields)
+
+
+def suggested_name(source: str) -> str:
+    stem = Path(source).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "dataset"
+
+
+def start(workspace: Workspace, source: str, name: str, **settings: Any) -> None:
+    """Reads the source in a thread: a click elsewhere, or a closed browser, does not end it."""
+    workspace.dataset(name)  # an impossible name is refused here
+    job = resources.ImportJob(name)
+    fields: Mapping[str, str] | None = settings.pop("fields", None)
+
+    def progress(rows: int) -> None:
+        job.rows = rows
+
+    def read() -> None:
+        try:
+            job.report = importing.import_source(
+                workspace,
+                str(Path(source).expanduser()) if source.startswith("~") else source,
+                name,
+                fields=fields,
+                progress=progress,
+                **settings,
+            )
+        except Exception as error:  # shown by the page, which asks the job
+            job.error = error
+            if not isinstance(error, DeftError):
+                _log.exception("an import failed")
+
+    jobs = resources.import_jobs(str(workspace.root))
+    jobs.pop(name, None)
+    jobs[name] = job
+    job.thread = Thread(target=read, name=f"import {name}", daemon=True)
+    job.thread.start()
+
+
+def show_error(error: Exception) -> None:
+    if isinstance(error, DeftError):
+        widgets.problem(error)
+    else:
+        st.error("The import met something it does not know. The details are in the output of the server that shows this page.")

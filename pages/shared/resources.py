@@ -1,0 +1,94 @@
+"""Every cache of the dashboard. What comes out is shared by all sessions: read it, never change it.
+
+The underscore keeps an argument out of the key; `version` stands in for it and changes with the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from deft_core import charts, importing, queries
+from deft_core.filters import Filter, Search
+from deft_core.queries import Column, View
+from deft_core.workspace import Workspace, default_root
+
+Version = tuple[Any, ...]
+
+
+def workspace() -> Workspace:
+    return Workspace(default_root())
+
+
+def version(view: View) -> Version:
+    return (str(view.pairs), view.score_id, *queries.version(workspace(), view))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the rows …")
+def light_table(version: Version, _view: View) -> pd.DataFrame:
+    return queries.light_table(_view)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def columns(version: Version, _view: View) -> list[Column]:
+    return queries.columns(_view)
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def axis(version: Version, names: tuple[str, ...], _table: pd.DataFrame) -> charts.Axis:
+    return charts.axis_of(np.concatenate([numbers(_table, name) for name in names]))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def order(version: Version, column: str, descending: bool, _table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Positions of all rows sorted by a column, ties in the order of the file, rows without a value last."""
+    series = _table[column]
+    ordered = series.astype(str) if isinstance(series.dtype, pd.CategoricalDtype) else series
+    return np.asarray(ordered.reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index)
+
+
+@st.cache_resource(max_entries=20, show_spinner="Searching the texts …")
+def matching_ids(version: Version, search: Search, _view: View) -> pd.Index[Any]:
+    return queries.matching_ids(_view, search.pattern, regular=search.regular)
+
+
+def found(version: Version, view: View, rules: list[Filter]) -> Mapping[Search, pd.Index[Any]]:
+    return {rule: matching_ids(version, rule, view) for rule in rules if isinstance(rule, Search)}
+
+
+def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    return table[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+@st.cache_data(max_entries=20, ttl=300, show_spinner="Reading the first rows …")
+def preview(source: str, changed: int, format: str | None, fields: tuple[tuple[str, str], ...] | None) -> importing.Preview:
+    return importing.preview(source, format=format, fields=dict(fields) if fields else None)
+
+
+# imports go on in a thread of the server, whatever the browser does
+
+
+@dataclass
+class ImportJob:
+    dataset: str
+    rows: int = 0
+    report: Any = None  # importing.ImportReport
+    error: Exception | None = None
+    thread: Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+
+@st.cache_resource(show_spinner=False)
+def import_jobs(root: str) -> dict[str, ImportJob]:
+    """By dataset; the newest import of each."""
+    return {}

@@ -1,0 +1,100 @@
+"""The table of rows: 25 a page, sorted by any column over all rows; a click on a cell opens the row."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from deft_core import queries
+from deft_core.filters import Between, OneOf
+from deft_core.reading import excerpt
+from pages.shared import resources, state, widgets
+from pages.shared.brushing import Look
+
+PAGE_ROWS = 25
+SHOWN = ("split", "source", "turns", "reward_chosen", "reward_rejected", "reward_margin", "tokens_chosen", "tokens_rejected")
+EXCERPT_CHARACTERS = 120
+
+
+def ordered(look: Look) -> npt.NDArray[np.int64]:
+    """Positions of the rows the filters leave, in the order asked for."""
+    column, descending = sorting(look)
+    everything = resources.order(look.version, column, descending, look.table)
+    return everything[look.left[everything]]
+
+
+def sorting(look: Look) -> tuple[str, bool]:
+    """Column and direction; the address has the column with a minus for descending."""
+    text = state.value(state.SORT, "-reward_chosen" if "reward_chosen" in look.table else "id")
+    column = text.removeprefix("-")
+    return (column, text.startswith("-")) if column in look.table else ("id", False)
+
+
+def table(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
+    column, descending = sorting(look)
+    total = f"{len(positions):,} of {widgets.count(len(look.table), 'row')}"
+    way = f"sorted by {widgets.html(column)} {'↓' if descending else '↑'}"
+    st.html(f"<b>{total}</b>, exact · {way} · click a cell to read its row, a heading to sort")
+    if not len(positions):
+        st.info("No row passes all filters. Remove one of them above.")
+        return
+    pages = -(-len(positions) // PAGE_ROWS)
+    at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
+    page = look.table.iloc[positions[at : at + PAGE_ROWS]]
+    _draw(look, page, open_row)
+    if pages > 1:
+        widgets.pager(state.PAGE, pages, f"rows {at + 1:,} to {at + len(page):,}")
+
+
+def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
+    column, descending = sorting(look)
+    names = _names(look, column)
+    ids = list(page["id"])
+
+    def picked() -> None:
+        selection = state.take_drawing("table")
+        for row, _ in selection.get("cells", [])[:1]:
+            state.put(state.ROW, ids[row])
+        for name in selection.get("columns", [])[:1]:
+            if name in look.table:
+                state.put(state.SORT, name if name == column and descending else f"-{name}")
+                state.put(state.PAGE)
+
+    shown = page[names].copy()
+    for name in shown.select_dtypes("category"):
+        shown[name] = shown[name].astype(object).map(lambda value: excerpt(str(value), 60), na_action="ignore")
+    shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
+    shown.insert(1, "last turn", _last_turns(look, ids))
+    st.dataframe(
+        shown,
+        key=state.drawing_key("table"),
+        on_select=picked,
+        selection_mode=["single-cell", "single-column"],
+        hide_index=True,
+        placeholder="",
+        column_config=_formats(shown),
+        height=36 * (len(shown) + 1) + 3 if len(shown) < 15 else 560,
+    )
+
+
+def _names(look: Look, sorted_by: str) -> list[str]:
+    """The usual columns, and those that the sort or a filter is about."""
+    asked = [sorted_by, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
+    return [name for name in dict.fromkeys((*asked, *SHOWN)) if name in look.table and name != "id"]
+
+
+def _last_turns(look: Look, ids: list[str]) -> list[str]:
+    texts = queries.texts(look.view, ids).set_index("id")["prompt"]
+    return [excerpt(texts[row][-1]["content"], EXCERPT_CHARACTERS) if row in texts else "" for row in ids]
+
+
+def _formats(shown: pd.DataFrame) -> dict[str, object]:
+    whole = {name for name in shown.select_dtypes("number") if (shown[name].dropna() % 1 == 0).all()}
+    formats: dict[str, object] = {
+        name: st.column_config.NumberColumn(format="localized" if name in whole else "%.4g", width="small")
+        for name in shown.select_dtypes("number")
+    }
+    text = st.column_config.TextColumn(width="medium")
+    return formats | {"open": st.column_config.TextColumn("", width=28), "last turn": text}

@@ -1,0 +1,128 @@
+"""Every key of the session and of the address. A value stands in the address as plain text, so that a link brings back the view.
+
+The address decides; what it does not say comes from the session (Streamlit empties the address when a page is changed), and is
+written back. Widgets mirror these values: they are set before they are drawn, and their callbacks write here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from deft_core.errors import DeftError
+from deft_core.filters import Filter, from_text, to_text
+
+# keys of the address
+DATASET, SCORES = "dataset", "scores"
+FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
+MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
+REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
+OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE)
+
+# keys of the session alone
+_ROUTED, _KEPT, _DRAWN, _FAILURE = "_routed", "_kept", "_drawn", "_failure"
+
+
+def routed() -> bool:
+    return bool(st.session_state.get(_ROUTED))
+
+
+def set_routed() -> None:
+    st.session_state[_ROUTED] = True
+
+
+def follow_address() -> None:
+    """A link to another dataset leaves behind what belonged to the one before."""
+    kept: dict[str, list[str]] = st.session_state.setdefault(_KEPT, {})
+    if DATASET in st.query_params and [st.query_params[DATASET]] != kept.get(DATASET, []):
+        for name in OF_ONE_DATASET:
+            kept.pop(name, None)
+
+
+def values(name: str) -> list[str]:
+    kept: dict[str, list[str]] = st.session_state.setdefault(_KEPT, {})
+    if name in st.query_params:
+        kept[name] = st.query_params.get_all(name)
+    elif kept.get(name):
+        st.query_params[name] = kept[name]
+    return kept.get(name, [])
+
+
+def value(name: str, default: str = "") -> str:
+    return (values(name) or [default])[0]
+
+
+def number(name: str) -> int:
+    text = value(name, "0")
+    return int(text) if text.isdecimal() else 0
+
+
+def put(name: str, *new: str | int) -> None:
+    """Without a value: remove it."""
+    texts = [str(text) for text in new if text != ""]
+    st.session_state.setdefault(_KEPT, {})[name] = texts
+    if texts:
+        st.query_params[name] = texts
+    elif name in st.query_params:
+        del st.query_params[name]
+
+
+def choose_dataset(name: str) -> None:
+    for key in OF_ONE_DATASET:
+        put(key)
+    put(DATASET, name)
+
+
+# filters
+
+
+def filters() -> list[Filter]:
+    return [from_text(text) for text in values(FILTERS)]
+
+
+def set_filters(rules: Sequence[Filter]) -> None:
+    put(FILTERS, *dict.fromkeys(to_text(rule) for rule in rules))
+    put(PAGE)
+
+
+def replace_filter(gone: Callable[[Filter], bool], new: Filter | None) -> None:
+    """At most one filter of a kind: those that are `gone` make way for `new`."""
+    kept = [rule for rule in filters() if not gone(rule)]
+    set_filters([*kept, new] if new else kept)
+
+
+# widgets
+
+
+def mirror(name: str, current: Any) -> str:
+    """The key of the widget that shows `name`, set to what it is to show."""
+    key = f"widget-{name}"
+    st.session_state[key] = current
+    return key
+
+
+def drawing_key(chart: str) -> str:
+    """The key of a chart one can draw on; a new one once a drawing has become a filter, so that the drawing goes."""
+    drawn: dict[str, int] = st.session_state.setdefault(_DRAWN, {})
+    return f"drawn-{chart}-{drawn.get(chart, 0)}"
+
+
+def take_drawing(chart: str) -> dict[str, Any]:
+    """What was drawn on a chart (`box`, `lasso`, `points`) or picked in a table (`rows`, `columns`, `cells`); it is empty again."""
+    taken = dict(st.session_state.get(drawing_key(chart), {}).get("selection", {}))
+    st.session_state[_DRAWN][chart] = st.session_state[_DRAWN].get(chart, 0) + 1
+    return taken
+
+
+# an error met in a callback, shown by the run that follows
+
+
+def set_failure(error: DeftError) -> None:
+    st.session_state[_FAILURE] = error
+
+
+def take_failure() -> DeftError | None:
+    error: DeftError | None = st.session_state.pop(_FAILURE, None)
+    return error

@@ -1,0 +1,98 @@
+"""Small parts that several pages show. Dataset text reaches the page through `text_box` or a table's canvas, never through Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import pandas as pd
+import streamlit as st
+
+from deft_core import reading
+from deft_core.errors import DeftError
+from pages.shared import state
+
+_STYLE = """<style>
+.block-container {padding-top: 2.6rem; padding-bottom: 3rem}
+h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
+[data-testid="stMetricValue"] {font-size: 1.5rem}
+</style>"""
+
+
+def style() -> None:
+    st.html(_STYLE)
+
+
+def plain(text: str) -> str:
+    """Text as the label of a button, a link or a message: Markdown, directives, emoji and formulas in it stay what they are."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", reading.excerpt(text, 300))
+
+
+def problem(error: DeftError) -> None:
+    """The three parts of an error."""
+    st.error(f"**Found** {plain(error.found)}\n\n**Expected** {plain(error.expected)}\n\n**What to do** {plain(error.remedy)}")
+
+
+def html(text: str) -> str:
+    """Text inside HTML of ours."""
+    return reading.escaped(text)
+
+
+def text_box(text: str, *, heading: str = "", height_rem: float = 28) -> None:
+    """A text of the dataset, as it is, in a box that wraps and scrolls."""
+    shown, more = text[: reading.SHOWN_CHARACTERS], len(text) - reading.SHOWN_CHARACTERS
+    rest = f"<em> … {more:,} more characters</em>" if more > 0 else ""
+    title = f'<span style="font-size:.85rem;opacity:.75">{reading.escaped(heading)}</span>' if heading else ""
+    st.html(title + reading.boxed(reading.escaped(shown) + rest, height_rem))
+
+
+def pick(
+    label: str, name: str, options: Sequence[str], current: str, *, on_change: Callable[[str], None] | None = None, **more: object
+) -> None:
+    """A drop-down whose choice stands in the address under `name`."""
+    key = state.mirror(name, current)
+
+    def changed() -> None:
+        chosen = str(st.session_state[key])
+        on_change(chosen) if on_change else state.put(name, chosen)
+
+    st.selectbox(label, options, key=key, on_change=changed, **more)  # type: ignore[call-overload]
+
+
+def entry(label: str, name: str, **more: object) -> None:
+    """A line of text that stands in the address under `name`."""
+    key = state.mirror(name, state.value(name))
+    st.text_input(label, key=key, on_change=lambda: state.put(name, st.session_state[key].strip()), **more)  # type: ignore[arg-type]
+
+
+def figures_table(rows: pd.DataFrame) -> None:
+    """A small table whose numbers have thousands separators."""
+    numbers = {name: st.column_config.NumberColumn(format="localized") for name in rows.select_dtypes("number")}
+    st.dataframe(rows, hide_index=True, column_config=numbers)
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown time"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def figure(number: float) -> str:
+    return f"{number:,.4f}" if isfinite(number) else "–"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def pager(name: str, pages: int, what: str) -> None:
+    """Earlier and later pages; the page's number stands in the address under `name`."""
+    current = min(state.number(name), pages - 1)
+    earlier, words, later = st.columns([1, 2, 1], vertical_alignment="center")
+    turn = {"width": "stretch", "on_click": state.put}
+    earlier.button("← earlier", key=f"{name}-earlier", disabled=current == 0, args=(name, current - 1), **turn)
+    words.html(f'<div style="text-align:center">{what}, page {current + 1:,} of {pages:,}</div>')
+    later.button("later →", key=f"{name}-later", disabled=current >= pages - 1, args=(name, current + 1), **turn)
