@@ -139,8 +139,6 @@ class _Reading:
             self.writer.keep(understood, part.source, own_split)
         except RowRefused as problem:
             self.writer.refuse(part.name, row, problem)
-        except RecursionError:
-            self.writer.refuse(part.name, row, RowRefused("the row is nested too deeply"))
 
     def _of_split(self, rows: Iterator[Row], split: str) -> Iterator[Row]:
         """Rows whose own column names this split; those that are no object cannot say, and pass on to be refused."""
@@ -175,7 +173,10 @@ class _Reading:
 def _understand(row: Row, read: Reader) -> Preference:
     if row.record is None:
         raise row.problem or RowRefused("the row is not an object")
-    return validate(read(row.record))
+    try:
+        return validate(read(row.record))
+    except RecursionError:
+        raise RowRefused("the row is nested too deeply") from None
 
 
 def _report(name: str, reading: _Reading) -> ImportReport:

@@ -6,6 +6,7 @@ Memory holds one row group and eight bytes for every row written, which is what 
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections import Counter
 from hashlib import blake2b
@@ -50,22 +51,29 @@ def original_text(row: Row) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Any row as JSON that every reader takes: numbers that are not finite become null, bytes base64, dates text."""
+    """Any row as JSON that every reader takes: numbers that are not finite become null, bytes base64, dates text, halves of
+    surrogate pairs the replacement character."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        text = _ENCODER.encode(value)
     except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, default=_plain)
-    return text if text.isascii() else tidy(text)
+        text = _ENCODER.encode(_finite(value))
+    except RecursionError:
+        raise RowRefused("the row is nested too deeply") from None
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _plain(value: Any) -> str:
     return b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
@@ -149,7 +157,7 @@ class PairWriter:
             if kinds is None:
                 kinds = self.kinds[column] = set()
             if value is not None:
-                kinds.add(_KINDS.get(type(value), "other"))
+                kinds.add(_KINDS.get(type(value), "text"))
 
     def _flush(self) -> None:
         if not self._rows:
@@ -163,13 +171,13 @@ class PairWriter:
         self._rows, self._characters = [], 0
 
 
-_KINDS = {bool: "boolean", int: "number", float: "number", str: "text"}
+_KINDS = {bool: "boolean", int: "number", float: "number", dict: "other", list: "other"}
 
 
 def _column_kind(kinds: set[str]) -> str:
     if len(kinds) == 1:
         return next(iter(kinds))
-    return "text" if kinds and "other" not in kinds else "other"
+    return "text" if "text" in kinds and "other" not in kinds else "other"
 
 
 def _array(field: pa.Field, column: list[Any]) -> pa.Array:

@@ -21,24 +21,26 @@ csv.field_size_limit(sys.maxsize)  # the module's own limit refuses answers past
 def csv_rows(open_text: Callable[[], TextIO]) -> Iterator[Row]:
     with open_text() as stream:
         lines = _Lines(stream)
-        header = lines.cells(_delimiter(lines.peek()))
-        if isinstance(header, RowRefused) or not header:
-            return
-        delimiter = _delimiter("".join(lines.taken))
+        delimiter = max(",;\t", key=lines.peek().count)
+        first = lines.cells(delimiter)
+        header = _header(first) if isinstance(first, list) else []
+        if isinstance(first, RowRefused):
+            yield Row(1, None, lines.original(), first)
         while lines.peek():
-            line = lines.number
-            cells = lines.cells(delimiter)
-            original = "".join(lines.taken).rstrip("\r\n")
+            line, cells = lines.number, lines.cells(delimiter)
             if isinstance(cells, RowRefused):
-                yield Row(line, None, original, cells)
-            elif len(cells) == len(header):
-                yield Row(line, dict(zip(header, cells, strict=True)), original)
+                yield Row(line, None, lines.original(), cells)
+            elif cells and len(cells) != len(header):
+                problem = RowRefused("the row does not fit the header", f"{len(cells)} cells for {len(header)} columns")
+                yield Row(line, None, lines.original(), problem)
             elif cells:
-                yield Row(line, None, original, RowRefused("the row does not fit the header", f"{len(cells)} cells, {len(header)} columns"))
+                yield Row(line, dict(zip(header, cells, strict=True)), lines.original())
 
 
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
+def _header(cells: list[str]) -> list[str]:
+    """The column names; one without a name, or named like one before it, gets its position."""
+    taken = [not name or name in cells[:place] for place, name in enumerate(cells)]
+    return [f"{name or 'column'} {place + 1}" if taken[place] else name for place, name in enumerate(cells)]
 
 
 class _Lines:
@@ -54,6 +56,9 @@ class _Lines:
         if not self.waiting:
             self.waiting.append(self.stream.readline())
         return self.waiting[0]
+
+    def original(self) -> str:
+        return "".join(self.taken).rstrip("\r\n")
 
     def cells(self, delimiter: str) -> list[str] | RowRefused:
         self.taken = []

@@ -95,13 +95,14 @@ class _Window:
     def rows(self, array: bool) -> Iterator[Row]:
         is_open = array and self._skip_blank()
         self.at += is_open
+        row = None
         while self._skip_blank():
             if is_open and self.text[self.at] == "]":
                 self.at += 1
                 is_open = False
             else:
-                yield self._next()
-        if is_open:
+                yield (row := self._next())
+        if is_open and (row is None or row.problem is None):
             yield Row(self.line, None, "", RowRefused("the file ends before its array is closed"))
 
     def _more(self) -> bool:

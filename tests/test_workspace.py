@@ -1,0 +1,99 @@
+"""Paths, names and writes that leave the old or the new, never half."""
+
+from pathlib import Path
+
+import pytest
+
+from deft_core.errors import InputError, NotFoundError
+from deft_core.workspace import append_line, checked_name, default_root, read_json, replace_atomically, write_json
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def make_dataset(workspace, name):
+    with workspace.new_folder(workspace.dataset(name)) as folder:
+        write_json(folder / "dataset.json", {"name": name})
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../escape", "a/b", "-x", ".hidden", "a b", "ü", "x" * 81, "a\n"])
+def test_names_that_are_not_safe_as_folders_are_refused(name):
+    with pytest.raises(InputError, match="a dataset name of letters"):
+        checked_name(name)
+
+
+def test_a_safe_name_is_itself():
+    assert checked_name("HH.v1_test-2") == "HH.v1_test-2"
+
+
+def test_the_default_root_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEFT_WORKSPACE", str(tmp_path))
+    assert default_root() == tmp_path
+    monkeypatch.delenv("DEFT_WORKSPACE")
+    assert default_root() == Path("data/workspace")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    file = tmp_path / "value.json"
+    write_json(file, {"old": 1})
+
+    def fail(beside):
+        beside.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        replace_atomically(file, fail)
+    assert read_json(file) == {"old": 1}
+    assert names(tmp_path) == ["value.json"]
+
+
+def test_json_that_is_no_object_is_refused_by_file_name(tmp_path):
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match="list\\.json; found list"):
+        read_json(tmp_path / "list.json")
+
+
+def test_appended_lines_follow_one_another(tmp_path):
+    for value in (1, {"text": "naïve\n"}):
+        append_line(tmp_path / "log.jsonl", value)
+    assert (tmp_path / "log.jsonl").read_text(encoding="utf-8") == '1\n{"text": "naïve\\n"}\n'
+
+
+def test_a_dataset_that_is_not_there_names_those_that_are(workspace):
+    make_dataset(workspace, "one")
+    with pytest.raises(NotFoundError, match="no 'two' \\(there: one\\)"):
+        workspace.pairs("two")
+
+
+def test_a_folder_appears_complete_or_not_at_all(workspace):
+    with pytest.raises(RuntimeError), workspace.new_folder(workspace.dataset("broken")) as folder:
+        write_json(folder / "dataset.json", {})
+        raise RuntimeError
+    assert names(workspace.root / "datasets") == []
+    assert workspace.dataset_names() == []
+
+
+def test_a_taken_name_is_refused_and_the_old_folder_stays(workspace):
+    make_dataset(workspace, "one")
+    with pytest.raises(InputError, match="'one' is taken"):
+        make_dataset(workspace, "one")
+    assert workspace.dataset_info("one") == {"name": "one"}
+    assert names(workspace.root / "datasets") == ["one"]
+
+
+def test_replacing_swaps_the_whole_folder(workspace):
+    make_dataset(workspace, "one")
+    (workspace.dataset("one") / "stale").touch()
+    with workspace.new_folder(workspace.dataset("one"), replace=True) as folder:
+        write_json(folder / "dataset.json", {"name": "new"})
+    assert names(workspace.dataset("one")) == ["dataset.json"]
+    assert names(workspace.root / "datasets") == ["one"]
+
+
+def test_score_sets_come_newest_first(workspace):
+    for score_id, created in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
+        folder = workspace.score_set("one", score_id)
+        folder.mkdir(parents=True)
+        write_json(folder / "score.json", {"created": created})
+    assert workspace.score_ids("one") == ["b", "c", "a"]
