@@ -129,8 +129,13 @@ class _Reading:
         self.columns |= dict.fromkeys(columns_of(records))
         for row in chain(head, rows):
             self._row(part, row, read)
-            if self.progress and self.rows_read % PROGRESS_ROWS == 0:
-                self.progress(self.rows_read)
+            if self.rows_read % PROGRESS_ROWS == 0:
+                self._report_progress()
+        self._report_progress()
+
+    def _report_progress(self) -> None:
+        if self.progress:
+            self.progress(self.rows_read)
 
     def _row(self, part: Part, row: Row, read: Reader) -> None:
         try:

@@ -67,6 +67,7 @@ def _plain(value: Any) -> str:
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}  # that some readers of lines break at
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
 
 
@@ -118,7 +119,7 @@ class PairWriter:
         self.refused += 1
         self.reasons[problem.reason] += 1
         line = {"file": tidy(file), "line": row.line, "reason": tidy(str(problem)), "original": original_text(row)}
-        self._refused_file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._refused_file.write(_ENCODER.encode(line).translate(_LINE_ENDS) + "\n")
 
     def keep(self, preference: Preference, source: str | None, split: str | None) -> None:
         """Raises RowRefused, before anything is written, for a text that no file can hold."""
