@@ -49,6 +49,7 @@ TITLES = {  # of the columns whose unit is not in their name
 BINS = 60
 POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
 BARS = 20
+FEW_BARS = 15  # of whole numbers: each has its own label
 GREY = "rgba(128, 128, 128, 0.25)"
 
 Numbers = npt.NDArray[np.float64]
@@ -59,6 +60,7 @@ class Axis:
     """The bins of a column, from all rows, so that they stay where they are while filters change."""
 
     edges: Numbers
+    whole: bool  # whole numbers only
     beyond: int  # values outside of the edges: a few extreme ones would squeeze all others into one bar
 
 
@@ -76,13 +78,14 @@ def axis_of(values: Numbers) -> Axis:
     """Bins over the whole range, or over its middle 99.8 % where the extremes are more than four times as far apart."""
     finite = values[np.isfinite(values)]
     if not len(finite):
-        return Axis(np.linspace(0.0, 1.0, 2), 0)
+        return Axis(np.linspace(0.0, 1.0, 2), False, 0)
     low, high = float(finite.min()), float(finite.max())
     inner_low, inner_high = (float(edge) for edge in np.quantile(finite, [0.001, 0.999]))
     if high - low > 4 * (inner_high - inner_low) > 0:
         low, high = inner_low, inner_high
-    edges = _edges(low, high, bool(np.all(finite == np.round(finite))))
-    return Axis(edges, int(((finite < edges[0]) | (finite > edges[-1])).sum()))
+    whole = bool(np.all(finite == np.round(finite)))
+    edges = _edges(low, high, whole)
+    return Axis(edges, whole, int(((finite < edges[0]) | (finite > edges[-1])).sum()))
 
 
 def _edges(low: float, high: float, whole: bool) -> Numbers:
@@ -98,18 +101,26 @@ def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: t
     """One or more distributions over the same bins, each with its mean; `drawn` is the range a filter has taken from here."""
     figure = go.Figure()
     centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
+    few = axis.whole and len(centres) <= FEW_BARS
     for name, values in series.items():
         counts, _ = np.histogram(values[np.isfinite(values)], axis.edges)
         hover = f"{name} %{{x:.4~g}}: %{{y:,}}<extra></extra>"
         colour = COLOURS.get(name, COLOURS["chosen"])
-        figure.add_bar(x=centres, y=counts, width=widths, name=name, marker={"color": colour, "line_width": 0}, hovertemplate=hover)
+        figure.add_bar(
+            x=centres,
+            y=counts,
+            width=widths * 0.9 if few else widths,
+            name=name,
+            marker={"color": colour, "line_width": 0},
+            hovertemplate=hover,
+        )
     figure.update_traces(opacity=0.6 if len(series) > 1 else 0.85, selector={"type": "bar"})
     _add_means(figure, series)
     if drawn:
         figure.add_vrect(*drawn, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     figure.update_layout(barmode="overlay", bargap=0, selectdirection="h")
-    figure.update_xaxes(range=[axis.edges[0], axis.edges[-1]], title_text=f"{title}{beyond}")
+    figure.update_xaxes(dtick=1 if few else None, range=[axis.edges[0], axis.edges[-1]], title_text=f"{title}{beyond}")
     return _framed(figure)
 
 
@@ -119,10 +130,10 @@ def _add_means(figure: go.Figure, series: Mapping[str, Numbers]) -> None:
     for name, mean in means.items():
         colour = COLOURS.get(name, COLOURS["chosen"])
         left = len(means) > 1 and mean == min(means.values())
-        words = f"{name} {mean:,.3g}"
+        words = f'<span style="color:{colour}">■</span> {name} {mean:,.3g}'  # the text itself in the theme's colour, to be legible
         figure.add_vline(mean, line={"color": colour, "width": 2, "dash": "dot"})
         place = {"x": mean, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right" if left else "left", "showarrow": False}
-        figure.add_annotation(text=words, font={"color": colour, "size": 13}, **place)
+        figure.add_annotation(text=words, font={"size": 13}, **place)
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
@@ -140,11 +151,13 @@ def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go
         text=[f"{label(name, 28)}  {count:,}" for name, count in zip(names, shown, strict=True)],
         textposition="outside",
         cliponaxis=False,
-        hoverinfo="skip",
+        hoverinfo="none",  # "skip" would switch clicks off too
     )
     more = f", the {BARS} most frequent of {len(counts):,}" if len(counts) > BARS else ""
     figure.update_yaxes(visible=False)
-    figure.update_xaxes(title_text=f"{title}{more}", range=[0, 1.6 * max(1, shown.max() if len(shown) else 1)])
+    figure.update_xaxes(
+        title_text=f"{title}{more}", showticklabels=False, showgrid=False, range=[0, 1.6 * max(1, shown.max() if len(shown) else 1)]
+    )
     figure = _framed(figure)
     return figure.update_layout(dragmode=False)
 
@@ -153,7 +166,7 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
     """At most POINTS rows as points, drawn with a fixed seed so that they stay the same ones; `outline` is a filter taken from here."""
     there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     some = np.sort(np.random.default_rng(0).choice(there, POINTS, replace=False)) if len(there) > POINTS else there
-    marker = {"color": COLOURS[name], "size": 5, "opacity": 0.45}
+    marker = {"color": COLOURS[name], "size": 5, "opacity": 0.55}
     hover = "%{x:.4~g}, %{y:.4~g}<extra></extra>"
     xs, ys = x[some].astype(np.float32), y[some].astype(np.float32)
     figure = go.Figure(go.Scattergl(x=xs, y=ys, mode="markers", marker=marker, hovertemplate=hover))
@@ -170,5 +183,5 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
 def _framed(figure: go.Figure, left: int = 8) -> go.Figure:
     margin = {"l": left, "r": 12, "t": 26, "b": 8}
     figure.update_layout(margin=margin, showlegend=False, dragmode="select", uirevision="kept", hovermode="closest", separators=".,")
-    figure.update_xaxes(gridcolor=GREY, zeroline=False, automargin=True, title_standoff=6)
-    return figure.update_yaxes(gridcolor=GREY, zeroline=False, automargin=True, tickformat="~s" if left == 8 else None)
+    figure.update_xaxes(gridcolor=GREY, zeroline=False, automargin=True, title_standoff=8, tickformat=",~g")
+    return figure.update_yaxes(gridcolor=GREY, zeroline=False, automargin=True, tickformat=",~g")

@@ -86,7 +86,8 @@ def from_text(text: str) -> Filter:
                 return Between(column, float(low), float(high))
             case "is":
                 values, end = json.JSONDecoder().raw_decode(rest)
-                return OneOf(rest[end + 1 :], tuple(str(value) for value in list(values)))
+                if isinstance(values, list) and rest[end + 1 :]:
+                    return OneOf(rest[end + 1 :], tuple(str(value) for value in values))
             case "box":
                 x, x_low, x_high, y, y_low, y_high = rest.split()
                 return Box(Between(x, float(x_low), float(x_high)), Between(y, float(y_low), float(y_high)))

@@ -10,13 +10,13 @@ import streamlit as st
 
 from deft_core import processes, queries
 from deft_core.importing import FORMATS, Preview, PreviewRow
+from deft_core.readers.fields import FIELDS
 from deft_core.workspace import Workspace
 from pages.shared import activity, intake, resources, state, widgets
 from pages.shared.frame import Frame, open_page, page
 
 REFUSED_ROWS = 20
 DETECT, ALL_REASONS = "find out", "all reasons"
-FIELDS = ("prompt", "chosen", "rejected")
 MODEL = "smollm2-135m"
 
 
@@ -66,13 +66,15 @@ def _bring(workspace: Workspace) -> None:
 
 def _fields(found: Preview) -> dict[str, str]:
     """Which column is what, where the layout is not known."""
-    st.text("This layout is not known. Which column holds what?")
+    st.text("This layout is not known. Which column holds what? Name the chosen and the rejected answer, or two answers and the label.")
     nothing = "–"
-    picked = {
-        field: place.selectbox(field, [nothing, *found.columns], key=f"field-{field}")
-        for field, place in zip(FIELDS, st.columns(3), strict=True)
-    }
-    return dict(picked) if nothing not in picked.values() else {}
+    picked = {}
+    for start in range(0, len(FIELDS), 4):
+        for place, field in zip(st.columns(4), list(FIELDS)[start : start + 4], strict=False):
+            picked[field] = place.selectbox(field, [nothing, *found.columns], key=f"field-{field}", help=FIELDS[field])
+    named = {field: column for field, column in picked.items() if column != nothing}
+    enough = {"chosen", "rejected"} <= named.keys() or {"response_1", "response_2", "label"} <= named.keys()
+    return named if enough else {}
 
 
 def _preview_row(row: PreviewRow) -> None:

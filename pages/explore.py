@@ -45,22 +45,24 @@ def body(frame: Frame) -> None:
 
 def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
     shown = look.table[look.left]
-    places = st.columns(5 if scoring and scoring.running else 4)
-    places[0].metric("rows", f"{len(shown):,}", delta=f"of {len(look.table):,}", delta_color="off", delta_arrow="off")
-    if "reward_chosen" in shown:
-        margin = shown["reward_margin"].dropna()
-        above = (margin > 0).mean() + (margin == 0).mean() / 2
-        for place, side in zip(places[1:3], ("chosen", "rejected"), strict=True):
-            place.metric(f"mean reward, {side}", widgets.figure(shown[f"reward_{side}"].mean()))
-        places[3].metric("chosen above rejected", f"{above:.1%}" if len(margin) else "–", delta=f"of {len(margin):,} scored", **_quiet())
-    if scoring and scoring.running:
-        left = f"{widgets.duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
-        rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
-        places[4].metric(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, delta=left, **_quiet())
+    with st.container(horizontal=True, gap="large"):
+        _figure("rows", f"{len(shown):,}", f"of {len(look.table):,}")
+        if "reward_chosen" in shown:
+            margin = shown["reward_margin"].dropna()
+            above = (margin > 0).mean() + (margin == 0).mean() / 2
+            for side in ("chosen", "rejected"):
+                _figure(f"mean reward, {side}", widgets.figure(shown[f"reward_{side}"].mean()), f"{len(margin):,} scored")
+            _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
+        if scoring and scoring.running:
+            left = f"{widgets.duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
+            rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
+            _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
+        if scoring and scoring.truncated:
+            _figure("cut to fit", f"{scoring.truncated:,}", "rows")
 
 
-def _quiet() -> dict[str, str]:
-    return {"delta_color": "off", "delta_arrow": "off"}
+def _figure(label: str, value: str, below: str) -> None:
+    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content")
 
 
 # filters

@@ -71,8 +71,8 @@ def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[S
             st.text(f"{newest} has no scores yet. Scoring runs on its own; you may close this page.")
             st.button(f"Score {widgets.plain(newest)}", type="primary", on_click=_score, args=(workspace, newest))
             return
-        verb = "is being scored: watch the rewards come in" if own[0].running else f"is scored as far as {own[0].done:,} rows"
-        st.text(f"{newest} {verb}.")
+        happened = "is being scored: watch the rewards come in" if own[0].running else f"has {own[0].done:,} scored rows"
+        st.text(f"{newest} {happened}.")
         if st.button("See its rewards", type="primary"):
             st.switch_page(page("explore.py"), query_params={state.DATASET: newest})
     _failure()

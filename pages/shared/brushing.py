@@ -17,8 +17,8 @@ from deft_core.queries import Column, View
 from pages.shared import resources, state
 
 HEIGHT, SMALL_HEIGHT = 300, 210
-_BAR = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False}
-_TOOLS = {"displaylogo": False, "modeBarButtonsToRemove": ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
+_BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
+_TOOLS = {"displaylogo": False, "modeBarButtonsToRemove": _BUTTONS, "showAxisRangeEntryBoxes": False}
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,7 +66,7 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
     series = {legend: resources.numbers(look.table, name)[left] for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
-    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_BAR, alt=f"Histogram of {title}")
+    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
 
 
 def bars(look: Look, name: str) -> None:
@@ -82,7 +82,14 @@ def bars(look: Look, name: str) -> None:
 
     counts = look.table.loc[look.shown(but=own), name].value_counts()
     figure = charts.bars(counts[counts > 0], charts.title(name), picked).update_layout(height=SMALL_HEIGHT)
-    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=clicked, selection_mode="points", config=_BAR, alt="Rows per category")
+    st.plotly_chart(
+        figure,
+        key=state.drawing_key(chart),
+        on_select=clicked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt="Rows per category",
+    )
 
 
 def scatter(look: Look, x: str, y: str, colour: str) -> None:

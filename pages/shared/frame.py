@@ -76,9 +76,17 @@ def _guarded(draw: Callable[[], None]) -> None:
         draw()
     except DeftError as error:
         widgets.problem(error)
+        _ways_out()
     except Exception:
         _log.exception("a page could not be drawn")
         st.error("This page met something it does not know. The details are in the output of the server that shows it.")
+        _ways_out()
+
+
+def _ways_out() -> None:
+    with st.container(horizontal=True):
+        st.page_link(page("overview.py"), label="What is here", query_params={})
+        st.page_link(page("datasets.py"), label="Bring data", query_params={})
 
 
 def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> Frame:
@@ -86,13 +94,17 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
     if not names:
         return Frame(workspace, None, None)
     with place:
-        dataset = state.value(state.DATASET) or next(activity.dataset_infos(workspace), {"name": names[0]})["name"]
+        if not state.value(state.DATASET):
+            state.put(state.DATASET, next(activity.dataset_infos(workspace), {"name": names[0]})["name"])
+        dataset = state.value(state.DATASET)
         known = dataset in names
         widgets.pick("Dataset", state.DATASET, names if known else [dataset, *names], dataset, on_change=state.choose_dataset)
         if not known:
             workspace.existing_dataset(dataset)  # says which there are
         ids = workspace.score_ids(dataset)
-        chosen = state.value(state.SCORES) or next(iter(ids), "")
+        if ids and not state.value(state.SCORES):
+            state.put(state.SCORES, ids[0])
+        chosen = state.value(state.SCORES)
         if ids or chosen:
             widgets.pick("Score set", state.SCORES, ids if chosen in ids else [chosen, *ids], chosen)
     return Frame(workspace, dataset, chosen or None)

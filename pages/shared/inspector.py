@@ -51,14 +51,12 @@ def _moves(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
     """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
     here = np.flatnonzero(look.table["id"].to_numpy()[positions] == row_id)
     place = int(here[0]) if len(here) else -1
-    words, earlier, later, close = st.columns([5, 1, 1, 1], vertical_alignment="center")
-    words.html(f"row {place + 1:,} of {len(positions):,}" if place >= 0 else "this row does not pass the filters")
-    earlier.button(
-        "←", key="row-earlier", disabled=place <= 0, on_click=_go, args=(look, positions, place - 1), shortcut="Left", width="stretch"
-    )
-    last = place < 0 or place >= len(positions) - 1
-    later.button("→", key="row-later", disabled=last, on_click=_go, args=(look, positions, place + 1), shortcut="Right", width="stretch")
-    close.button("✕", key="row-close", on_click=state.put, args=(state.ROW,), width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f"row {place + 1:,} of {len(positions):,}" if place >= 0 else "this row does not pass the filters")
+        last = place < 0 or place >= len(positions) - 1
+        st.button("previous", key="row-earlier", disabled=place <= 0, on_click=_go, args=(look, positions, place - 1), shortcut="Left")
+        st.button("next", key="row-later", disabled=last, on_click=_go, args=(look, positions, place + 1), shortcut="Right")
+        st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
 
 
 def _go(look: Look, positions: npt.NDArray[np.int64], place: int) -> None:

@@ -91,10 +91,13 @@ def _last_turns(look: Look, ids: list[str]) -> list[str]:
 
 
 def _formats(shown: pd.DataFrame) -> dict[str, object]:
-    whole = {name for name in shown.select_dtypes("number") if (shown[name].dropna() % 1 == 0).all()}
     formats: dict[str, object] = {
-        name: st.column_config.NumberColumn(format="localized" if name in whole else "%.4g", width="small")
-        for name in shown.select_dtypes("number")
+        name: st.column_config.NumberColumn(format=_format(name, shown[name])) for name in shown.select_dtypes("number")
     }
-    text = st.column_config.TextColumn(width="medium")
-    return formats | {"open": st.column_config.TextColumn("", width=28), "last turn": text}
+    return formats | {"open": st.column_config.TextColumn("", width=20), "last turn": st.column_config.TextColumn(width=260)}
+
+
+def _format(name: str, values: pd.Series[float]) -> str:
+    if name.startswith(("reward", "mean_logp")):
+        return "%.4f"
+    return "localized" if (values.dropna() % 1 == 0).all() else "%.4g"

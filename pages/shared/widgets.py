@@ -14,7 +14,8 @@ from deft_core.errors import DeftError
 from pages.shared import state
 
 _STYLE = """<style>
-.block-container {padding-top: 2.6rem; padding-bottom: 3rem}
+.block-container {padding: 3.4rem 2.4rem 3rem 2.4rem}
+@media (max-width: 640px) {.block-container {padding-left: 1rem; padding-right: 1rem}}
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 </style>"""
@@ -31,7 +32,8 @@ def plain(text: str) -> str:
 
 def problem(error: DeftError) -> None:
     """The three parts of an error."""
-    st.error(f"**Found** {plain(error.found)}\n\n**Expected** {plain(error.expected)}\n\n**What to do** {plain(error.remedy)}")
+    parts = {"Expected": error.expected, "Found": error.found, "What to do": error.remedy.replace("`", "")}
+    st.error("\n\n".join(f"**{name}** {plain(part)}" for name, part in parts.items()))
 
 
 def html(text: str) -> str:

@@ -1,0 +1,78 @@
+"""Figures from numbers: what is drawn, what is counted, and how little is sent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deft_core.charts import BARS, COLOURS, POINTS, axis_of, bars, histogram, label, scatter, title
+
+RNG = np.random.default_rng(0)
+
+
+def test_every_value_is_in_a_bar() -> None:
+    values = RNG.normal(size=10_000)
+    axis = axis_of(values)
+    figure = histogram({"chosen": values}, axis, "reward")
+    assert sum(figure.data[0].y) == 10_000 and axis.beyond == 0
+
+
+def test_extreme_values_are_counted_where_they_are_not_drawn() -> None:
+    values = np.concatenate([RNG.normal(size=9_995), [1e6] * 5])
+    axis = axis_of(values)
+    assert axis.edges[-1] < 10
+    figure = histogram({"chosen": values}, axis, "perplexity")
+    assert figure.layout.xaxis.title.text == f"perplexity ({axis.beyond:,} beyond the axis)"
+    assert sum(figure.data[0].y) + axis.beyond == 10_000
+
+
+def test_bars_stand_on_whole_numbers() -> None:
+    axis = axis_of(np.array([1.0, 2.0, 2.0, 4.0]))
+    assert axis.whole and list(axis.edges) == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert list(histogram({"mean": np.array([1.0, 2.0, 2.0, 4.0])}, axis, "turns").data[0].y) == [1, 2, 0, 1]
+
+
+def test_a_column_without_values_or_with_one_is_drawn_too() -> None:
+    for values in (np.array([]), np.array([np.nan]), np.array([0.25]), np.array([3.0, 3.0])):
+        histogram({"chosen": values}, axis_of(values), "reward")
+
+
+def test_chosen_and_rejected_have_their_colours_and_their_means() -> None:
+    figure = histogram({"rejected": np.array([0.0, 0.1]), "chosen": np.array([0.2, 0.4])}, axis_of(np.array([0.0, 0.4])), "reward")
+    assert [trace.marker.color for trace in figure.data] == [COLOURS["rejected"], COLOURS["chosen"]]
+    assert [note.text.split("</span>")[1] for note in figure.layout.annotations] == [" rejected 0.05", " chosen 0.3"]
+    assert figure.layout.uirevision == "kept"
+
+
+def test_a_range_that_was_drawn_is_shown() -> None:
+    values = np.linspace(0, 1, 50)
+    shapes = histogram({"chosen": values}, axis_of(values), "reward", drawn=(0.2, 0.4)).layout.shapes
+    assert [(shape.x0, shape.x1) for shape in shapes if shape.type == "rect"] == [(0.2, 0.4)]
+
+
+def test_few_bytes_whatever_the_number_of_rows() -> None:
+    values = RNG.normal(size=200_000)
+    assert len(histogram({"chosen": values, "rejected": values}, axis_of(values), "reward").to_json()) < 12_000
+    figure = scatter(values, values, ("length", "reward"), name="chosen")
+    assert len(figure.data[0].x) == POINTS and len(figure.to_json()) < 120_000
+    assert figure.layout.xaxis.title.text == "length (a sample of 5,000 of 200,000 rows is drawn)"
+
+
+def test_few_points_are_all_drawn() -> None:
+    figure = scatter(np.array([1.0, 2.0, np.nan]), np.array([3.0, 4.0, 5.0]), ("length", "reward"), name="chosen")
+    assert list(figure.data[0].x) == [1.0, 2.0] and figure.layout.xaxis.title.text == "length"
+
+
+def test_the_most_frequent_categories_are_drawn_and_the_rest_is_counted() -> None:
+    counts = pd.Series({f"source {n}": n for n in range(1, 31)})
+    figure = bars(counts, "source", ("source 30",))
+    assert len(figure.data[0].x) == BARS and figure.data[0].customdata[-1] == "source 30"
+    assert figure.layout.xaxis.title.text == "source, the 20 most frequent of 30"
+    assert figure.data[0].marker.color[-1] == COLOURS["kept"]
+
+
+def test_text_of_a_dataset_is_no_markup_in_a_figure() -> None:
+    assert label("<a href='x'>t</a> & <b>") == "&lt;a href='x'&gt;t&lt;/a&gt; &amp; &lt;b&gt;"
+    assert title("extra_<b>") == "&lt;b&gt;"
+    figure = bars(pd.Series({"<img src=x>": 3}), "source")
+    assert figure.data[0].text[0] == "&lt;img src=x&gt;  3"
