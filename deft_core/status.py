@@ -47,7 +47,8 @@ class Status:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         stopped = kind is not None and not issubclass(kind, Exception)  # Ctrl-C or SIGTERM
         state = "finished" if kind is None else "stopped" if stopped else "failed"
-        self.values |= {"state": state, "phase": state, "message": None if kind is None else str(error) or kind.__name__}
+        message = None if kind is None else "stopped by a person or a signal; the same command goes on" if stopped else str(error)
+        self.values |= {"state": state, "phase": state, "message": message}
         self.write()
 
     def update(self, **values: Any) -> None:

@@ -1,0 +1,182 @@
+"""A score set on disk: what it holds, how it goes on, who may write it."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from deft_core.discrepancy import head_vector, rescore
+from deft_core.errors import InputError, ModelError
+from deft_core.lm import score_parts, score_set
+from deft_core.lm.models import load
+from deft_core.lm.score_set import ScoreSettings, score
+from deft_core.lm.scoring import ResponseScore, Scorer, reference_scores
+from deft_core.lm.tokens import TokenRow, token_rows
+from deft_core.workspace import read_json
+
+
+@pytest.fixture
+def settings(tiny):
+    return ScoreSettings(model=str(tiny), batch_tokens=512)
+
+
+def parts(workspace, score_id):
+    return sorted(workspace.score_set("small", score_id).glob("part-*.parquet"))
+
+
+def read(workspace, score_id):
+    return pd.concat([pd.read_parquet(part) for part in parts(workspace, score_id)], ignore_index=True)
+
+
+def test_part_bounds_double_up_to_256_or_a_256th():
+    assert score_parts.part_bounds(60) == [(0, 16), (16, 48), (48, 60)]
+    sizes = [end - start for start, end in score_parts.part_bounds(2303)]
+    assert sizes == [16, 32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 15]
+    assert max(end - start for start, end in score_parts.part_bounds(1_000_000)) == 1_000_000 // 256
+
+
+def test_columns_of_a_ranking_with_a_tie_below_the_top():
+    def response(reward, token_logps):
+        values = np.array(token_logps, dtype=np.float32)
+        return ResponseScore(reward, float(values.sum()), np.zeros(len(values) - 1, np.float32), values, np.zeros(1, np.float32))
+
+    row = TokenRow([0] * 7, [[1], [1, 2], [1, 2, 3]], [True] * 3, removed=5)
+    scores = [response(0.5, [-1, -1]), response(0.1, [-1, -1, -4]), response(0.2, [-2, -2, -2, -2])]
+    columns = score_parts.score_columns([1, 2, 2], row, scores)
+    assert columns["reward_chosen"] == 0.5
+    assert columns["reward_rejected"] == pytest.approx(0.15)  # (0.1 + 0.2) / 2
+    assert columns["reward_margin"] == pytest.approx(0.35)
+    assert columns["reward_mean"] == pytest.approx(0.8 / 3)
+    assert (columns["logp_chosen"], columns["logp_rejected"], columns["logp_margin"]) == (-2, -7, 5)  # (-6 - 8) / 2
+    assert (columns["mean_logp_chosen"], columns["mean_logp_rejected"]) == (-1, -2)  # (-6/3 - 8/4) / 2
+    assert columns["perplexity_rejected"] == pytest.approx(np.exp(2))
+    assert (columns["tokens_prompt"], columns["tokens_chosen"], columns["tokens_rejected"], columns["truncated_tokens"]) == (7, 1, 2.5, 5)
+
+
+def test_every_row_is_scored_once_and_equals_the_definition(small, settings):
+    report = score(small, "small", settings)
+    assert (report.dataset, report.pairs, report.layout) == ("small", 60, "prefix-shared")
+    found = read(small, report.score_id)
+    pairs = pd.read_parquet(small.pairs("small")).set_index("id")
+    assert sorted(found["id"]) == sorted(pairs.index)
+    lm = load(settings.model, score_set.models.local_folder(settings.model))
+    d = pd.read_parquet(small.score_set("small", report.score_id) / "discrepancy.parquet")["d"].to_numpy()
+    for row in found.sample(10, random_state=0).itertuples():
+        tokens = token_rows(lm.tokenizer, [list(pairs.prompt[row.id])], [list(pairs.responses[row.id])], 1024)[0]
+        expected = reference_scores(lm, d, tokens)
+        assert list(row.rewards) == pytest.approx([r for r, _ in expected], abs=1e-5)
+        assert list(row.logps) == pytest.approx([lp for _, lp in expected], abs=1e-3)
+        assert [list(ids) for ids in row.token_ids] == tokens.responses
+
+
+def test_d_counts_the_training_split_alone_whatever_the_limit(small, settings):
+    report = score(small, "small", ScoreSettings(settings.model, limit=3))
+    assert report.pairs == 3
+    counts = pd.read_parquet(small.score_set("small", report.score_id) / "discrepancy.parquet")
+    train = pd.read_parquet(small.pairs("small")).query("split == 'train'")
+    # the tokenizer has one token a byte: the counts are the bytes of the answers
+    assert counts["count_chosen"].sum() == sum(len(r[0].encode()) for r in train.responses)
+    assert counts["count_rejected"].sum() == sum(len(text.encode()) for r in train.responses for text in r[1:])
+    assert counts["d"].sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_another_d_rescored_from_the_pooled_states_equals_scoring_with_it(small, settings):
+    report = score(small, "small", settings)
+    folder = small.score_set("small", report.score_id)
+    other = np.roll(pd.read_parquet(folder / "discrepancy.parquet")["d"].to_numpy(), 17)
+    pooled = np.concatenate([np.load(path, mmap_mode="r") for path in sorted(folder.glob("pooled-*.npy"))])
+    fast = rescore(pooled, head_vector(np.load(folder / "head.npy", mmap_mode="r"), other))
+    lm = load(settings.model, score_set.models.local_folder(settings.model))
+    pairs = pd.read_parquet(small.pairs("small")).set_index("id")
+    ids = read(small, report.score_id)["id"]
+    rows = token_rows(lm.tokenizer, [list(p) for p in pairs.prompt[ids]], [list(r) for r in pairs.responses[ids]], 1024)
+    slow = [s.reward for scores in Scorer(lm, other).score(rows) for s in scores]
+    assert fast.tolist() == pytest.approx(slow, abs=1e-6)
+
+
+def test_a_limited_set_goes_on_to_the_same_bits_as_one_scored_at_once(small, settings, tmp_path):
+    for limit in (5, 20, 21):
+        assert score(small, "small", ScoreSettings(settings.model, limit, settings.batch_tokens)).pairs == limit
+    report = score(small, "small", settings)
+    first = [part.read_bytes() for part in parts(small, report.score_id)]
+    for path in small.score_set("small", report.score_id).iterdir():
+        path.unlink()
+    score(small, "small", settings)
+    assert [part.read_bytes() for part in parts(small, report.score_id)] == first
+
+
+def test_finished_parts_are_not_computed_again(small, settings):
+    report = score(small, "small", settings)
+    whole = parts(small, report.score_id)
+    before = [part.stat().st_mtime_ns for part in whole]
+    bits = whole[1].read_bytes()
+    whole[1].unlink()
+    score(small, "small", settings)
+    assert [part.stat().st_mtime_ns for part in parts(small, report.score_id)][::2] == before[::2]
+    assert whole[1].read_bytes() == bits
+
+
+def test_a_finished_set_needs_no_model(small, settings, monkeypatch):
+    report = score(small, "small", settings)
+    monkeypatch.setattr(score_set.models, "load", lambda *_: pytest.fail("the model was loaded"))
+    assert score(small, "small", settings) == report
+
+
+def test_other_truncation_starts_a_new_set_and_lists_what_it_cut(small, settings):
+    first = score(small, "small", settings)
+    second = score(small, "small", ScoreSettings(settings.model, max_length=60))
+    assert first.score_id != second.score_id
+    assert set(small.score_ids("small")) == {first.score_id, second.score_id}
+    cut = read(small, second.score_id).query("truncated_tokens > 0")
+    assert len(cut) == read_json(small.score_set("small", second.score_id) / "status.json")["truncated"] > 0
+    assert read_json(small.score_set("small", first.score_id) / "status.json")["truncated"] == 0
+
+
+def test_a_second_scorer_says_who_is_at_work_and_then_finds_it_done(small, settings):
+    report = score(small, "small", settings)
+    folder = small.score_set("small", report.score_id)
+    other = FileLock(folder / ".lock", thread_local=False)
+    other.acquire()
+    heard = []
+
+    def say(status):
+        heard.append(status["phase"])
+        if "is at work" in status["phase"]:
+            other.release()
+
+    done = []
+    thread = threading.Thread(target=lambda: done.append(score(small, "small", settings, say)))
+    thread.start()
+    thread.join(60)
+    assert done == [report]
+    assert heard[-1] == f"process {read_json(folder / 'status.json')['pid']} is at work on this score set: finished"
+
+
+def test_status_of_a_finished_set(small, settings):
+    report = score(small, "small", settings)
+    status = read_json(small.score_set("small", report.score_id) / "status.json")
+    assert (status["state"], status["done"], status["total"], status["seconds_left"]) == ("finished", 60, 60, 0.0)
+    assert status["pairs_per_second"] > 0
+
+
+def test_an_unknown_model_is_an_error_in_words_and_in_the_status(small, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="no such folder"):
+        score(small, "small", ScoreSettings(model="nobody/nothing"))
+    status = read_json(small.scores("small") / "status.json")
+    assert status["state"] == "failed"
+    assert "Check the name" in status["message"]
+
+
+def test_a_folder_without_safetensors_is_an_error(small, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"config.json and \*.safetensors.*; found pytorch_model.bin"):
+        score(small, "small", ScoreSettings(model=str(tmp_path / "model")))
+
+
+def test_settings_are_checked():
+    with pytest.raises(InputError, match="a --batch-tokens of at least 1; found 0"):
+        ScoreSettings(batch_tokens=0)

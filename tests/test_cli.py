@@ -1,0 +1,135 @@
+"""The command: keys of --json, exit codes, messages, and that all of it is documented."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from deft_core import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def deft(workspace, *arguments):
+    """The one object that `deft ... --json` prints."""
+    result = CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1
+    return json.loads(lines[0])
+
+
+def failing(capsys, monkeypatch, *arguments):
+    """(exit code, standard error) of a command that fails."""
+    monkeypatch.setattr(sys, "argv", ["deft", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code, capsys.readouterr().err
+
+
+def test_import_datasets_refused(workspace, tmp_path):
+    source = tmp_path / "pairs.jsonl"
+    source.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "chosen": "b", "rejected": "b"}\nnot json\n')
+    report = deft(workspace, "import", str(source), "--name", "three", "--heldout", "0", "--judge", "0")
+    assert report == {
+        "dataset": "three",
+        "format": "trl",
+        "rows_read": 3,
+        "rows_kept": 1,
+        "rows_refused": 2,
+        "train": 1,
+        "heldout": 0,
+        "judge": 0,
+    }
+    assert [row["name"] for row in deft(workspace, "datasets")["datasets"]] == ["three"]
+    assert [row["line"] for row in deft(workspace, "refused", "three")["refused"]] == [2, 3]
+
+
+def test_field_mapping_as_the_design_writes_it(workspace, tmp_path):
+    source = tmp_path / "odd.csv"
+    source.write_text("question,better,worse\nwhy?,because,no idea\n")
+    report = deft(workspace, "import", str(source), "--name", "odd", "--fields", "prompt=question", "chosen=better", "rejected=worse")
+    assert (report["format"], report["rows_kept"]) == ("fields", 1)
+
+
+def test_score_and_query(small, tiny, tmp_path):
+    report = deft(small, "score", "small", "--model", str(tiny), "--limit", "10")
+    assert list(report) == ["dataset", "model", "score_id", "pairs", "seconds", "pairs_per_second", "tokens_per_second", "layout"]
+    assert (report["pairs"], report["layout"]) == (10, "prefix-shared")
+    rows = deft(small, "query", "small", "select count(*) as n, count(reward_chosen) as scored from pairs")["rows"]
+    assert rows == [{"n": 60, "scored": 10}]
+    out = tmp_path / "rows.csv"
+    written = deft(small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out), "--format", "csv")
+    assert written == {"rows": 10, "path": str(out)}
+    assert pd.read_csv(out).columns.tolist() == ["id", "reward_margin"]
+    assert deft(small, "query", "small", "select 1 as one from pairs limit 1", "--score-id", report["score_id"])["rows"] == [{"one": 1}]
+
+
+def test_json_has_no_nan(small):
+    assert deft(small, "query", "small", "select 'nan'::double as a, 1.5::decimal(3,1) as b, date '2026-01-02' as c from pairs limit 1")["rows"] == [
+        {"a": None, "b": 1.5, "c": "2026-01-02"}
+    ]
+
+
+def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", workspace.root, "score", "nothing")
+    assert code == 1
+    assert re.search(r"expected: .*\nfound: +no 'nothing' \(there: none yet\)\ndo: +Import it", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("import", "missing.json", "--name", "x"), "missing.json"),
+        (("import", "missing.json", "--name", "../x"), "'../x'"),
+        (("query", "small", "delete from pairs"), "SELECT"),
+        (("query", "small", "select nothing from pairs"), "nothing"),
+        (("query", "small", "select 1", "--out", "/no/such/folder/x.csv"), "/no/such/folder/x.csv"),
+        (("query", "small", "select 1", "--out", "x.xls", "--format", "xls"), "'xls'"),
+        (("query", "small", "select 1", "--score-id", "none"), "none"),
+        (("import", "x", "--name", "x", "--fields", "prompt"), "prompt"),
+        (("score", "small", "--limit", "0"), "--limit"),
+    ],
+)
+def test_bad_input_is_explained(small, capsys, monkeypatch, arguments, words):
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, *arguments)
+    assert code == 1
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_is_exit_code_2(capsys, monkeypatch):
+    assert failing(capsys, monkeypatch, "score")[0] == 2
+    assert failing(capsys, monkeypatch, "import", "x")[0] == 2
+
+
+def test_dataset_text_cannot_style_the_terminal(workspace, tmp_path, capsys, monkeypatch):
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(json.dumps({"prompt": "[red]p[/red]", "chosen": "\x1b[31mred", "rejected": "c"}) + "\n")
+    deft(workspace, "import", str(source), "--name", "styled", "--heldout", "0", "--judge", "0")
+    result = CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), "query", "styled", "select prompt, chosen from pairs"])
+    assert "[red]p[/red]" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_python_m_deft_core_is_the_command(workspace):
+    done = subprocess.run([sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "datasets", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == '{"datasets": []}\n'
+
+
+def test_every_command_and_option_is_documented():
+    sections = dict(re.findall(r"^## deft ([\w-]+).*?\n(.*?)(?=^## |\Z)", (ROOT / "docs/command.md").read_text(), re.M | re.S))
+    commands = typer.main.get_command(cli.app).commands
+    assert set(commands) == set(sections)
+    for name, command in commands.items():
+        heading = re.search(rf"^## deft {name}.*$", (ROOT / "docs/command.md").read_text(), re.M).group(0)
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option not in ("--json", "--help"):
+                    assert f"`{option}" in sections[name] or option in heading, f"deft {name} {option}"

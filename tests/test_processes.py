@@ -1,0 +1,80 @@
+"""A process is its pid and its creation time."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+
+from deft_core.processes import alive, identity, start_detached, status_of
+from deft_core.status import Pace, Status, read_status
+
+
+def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not():
+    me = identity()
+    assert me["pid"] == os.getpid()
+    assert alive(me["pid"], me["started"])
+    assert not alive(me["pid"], me["started"] - 10)
+
+
+def test_a_killed_process_is_lost_even_before_it_is_reaped():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    status = {"state": "running", "pid": child.pid, "started": psutil.Process(child.pid).create_time()}
+    assert status_of(status) == "running"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, still a zombie
+    assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    assert status_of(status) == "lost"
+    child.communicate()
+    assert status_of(status) == "lost"
+
+
+def test_final_states_are_believed():
+    assert status_of({"state": "finished", "pid": 1, "started": 0}) == "finished"
+    assert status_of({}) == "lost"
+
+
+def test_a_detached_process_has_its_own_session_and_writes_to_its_log(tmp_path):
+    log = tmp_path / "new" / "log.txt"
+    pid = start_detached(["-c", "import os, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == '')"], log)
+    os.waitpid(pid, 0)
+    assert log.read_text() == "True True\n"
+
+
+def test_status_tells_how_a_block_ended(tmp_path):
+    with Status(tmp_path, lambda _: None, total=3) as status:
+        status.update(phase="working", done=1)
+        inside = read_status(tmp_path)
+    assert (inside["state"], inside["phase"], inside["done"], inside["total"]) == ("running", "working", 1, 3)
+    assert read_status(tmp_path)["state"] == "finished"
+    for error, state in ((ValueError("no luck"), "failed"), (KeyboardInterrupt(), "stopped"), (SystemExit(143), "stopped")):
+        try:
+            with Status(tmp_path, lambda _: None):
+                raise error
+        except BaseException as caught:
+            assert caught is error
+        assert read_status(tmp_path)["state"] == state
+    assert read_status(tmp_path)["message"] == "stopped by a person or a signal; the same command goes on"
+
+
+def test_seconds_of_earlier_processes_are_kept(tmp_path):
+    with Status(tmp_path, lambda _: None) as first:
+        first.earlier_seconds = 100.0
+    with Status(tmp_path, lambda _: None):
+        pass
+    assert 100 <= read_status(tmp_path)["seconds"] < 110
+
+
+def test_pace_counts_from_where_an_earlier_process_stopped(tmp_path):
+    with Status(tmp_path, lambda _: None) as status:
+        pace = Pace(status, done=50, total=60, truncated=2, earlier_tokens=1000)
+        pace.began -= 2.0  # as if two seconds had gone by
+        pace.add(pairs=4, tokens=200, truncated=1)
+        values = status.values
+    assert (values["done"], values["truncated"], values["tokens"]) == (54, 3, 1200)
+    assert abs(values["pairs_per_second"] - 2.0) < 0.1  # 4 pairs in 2 s
+    assert abs(values["seconds_left"] - 3.0) < 0.2  # 6 pairs at 2 a second
+
+
+def test_no_status_is_none(tmp_path):
+    assert read_status(tmp_path) is None
