@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from deft_core.errors import InputError
-from deft_core.pair_writer import PairWriter, original_text, tidy
+from deft_core.pair_writer import PairWriter, original_text
 from deft_core.preferences import SPLITS, Preference, RowRefused, validate
+from deft_core.readers.columns import tidy
 from deft_core.readers.containers import parts
 from deft_core.readers.detection import FORMATS, Reader, choose, columns_of
 from deft_core.readers.rows import Part, Row
@@ -91,7 +92,7 @@ def import_source(
 def preview(source: str, *, format: str | None = None, fields: Mapping[str, str] | None = None, rows: int = 3) -> Preview:
     """How the first rows of a source would be read."""
     part = parts(source)[0]
-    sample = list(islice(part.rows(), SAMPLE_ROWS))
+    sample = list(islice(part.rows(), max(SAMPLE_ROWS, rows)))
     records = [row.record for row in sample if row.record is not None]
     chosen, read = choose(records, format, fields)
     shown = [_preview_row(row, read) for row in sample[:rows]]
@@ -172,7 +173,7 @@ class _Reading:
     def _why(self) -> str:
         reasons = "; ".join(f"{reason} ({count:,} rows)" for reason, count in self.writer.reasons.most_common(3))
         tried = ", ".join(self.formats) or ", ".join(FORMATS)
-        return f"columns seen: {', '.join(self.columns) or 'none'}; formats tried: {tried}; reasons: {reasons}"
+        return f"columns seen: {', '.join(self.columns)[:400] or 'none'}; formats tried: {tried}; reasons: {reasons}"
 
 
 def _understand(row: Row, read: Reader) -> Preference:
@@ -225,9 +226,11 @@ def _keep_overrides(folder: Path, scratch: Path) -> None:
 
 def _preview_row(row: Row, read: Reader) -> PreviewRow:
     try:
-        return PreviewRow(row.line, original_text(row), _understand(row, read), None)
+        understood = _understand(row, read)
+        understood.content_hash()  # refuses what no file can hold
     except RowRefused as problem:
-        return PreviewRow(row.line, original_text(row), None, str(problem))
+        return PreviewRow(row.line, original_text(row), None, tidy(str(problem)))
+    return PreviewRow(row.line, original_text(row), understood, None)
 
 
 def _problem(sample: list[Row], records: list[dict[str, Any]], format: str | None) -> str | None:
@@ -235,4 +238,4 @@ def _problem(sample: list[Row], records: list[dict[str, Any]], format: str | Non
         return "The source holds no rows."
     if not records:
         return "None of the first rows is an object with columns."
-    return None if format else f"No known format has these columns: {', '.join(columns_of(records))}."
+    return None if format else f"No known format has these columns: {', '.join(columns_of(records))[:400]}."

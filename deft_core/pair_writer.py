@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deft_core.preferences import SCHEMA, Preference, RowRefused
+from deft_core.readers.columns import tidy
 from deft_core.readers.json_rows import ORIGINAL_CHARACTERS
 from deft_core.readers.rows import Row
 
-__all__ = ["PairWriter", "split_of", "tidy"]
+__all__ = ["PairWriter", "original_text", "split_of"]
 
 GROUP_ROWS = 10_000
 GROUP_CHARACTERS = 1 << 26  # rows of unusual length close a group early
@@ -35,11 +36,6 @@ def split_of(conversation: str, heldout: float, judge: float) -> str:
     if place < heldout:
         return "heldout"
     return "judge" if place < heldout + judge else "train"
-
-
-def tidy(text: str) -> str:
-    """The text with lone surrogates, which no file can hold, as the escapes they came from."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def original_text(row: Row) -> str:
@@ -113,7 +109,7 @@ class PairWriter:
         return self._fingerprint.hexdigest()
 
     def extra_columns(self) -> dict[str, str]:
-        return {tidy(column): _column_kind(kinds) for column, kinds in sorted(self.kinds.items())}
+        return {_SURROGATES.sub("\ufffd", column): _column_kind(kinds) for column, kinds in sorted(self.kinds.items())}
 
     def refuse(self, file: str, row: Row, problem: RowRefused) -> None:
         self.refused += 1

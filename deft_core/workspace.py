@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deft_core.errors import InputError, NotFoundError
 
 __all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "replace_atomically", "write_json"]
@@ -92,6 +94,7 @@ class Workspace:
         return folder
 
     def dataset_names(self) -> list[str]:
+        _restore(self.root / "datasets")
         return sorted(path.parent.name for path in self.root.glob("datasets/[!.]*/dataset.json"))
 
     def dataset_info(self, name: str) -> dict[str, Any]:
@@ -122,6 +125,7 @@ class Workspace:
     def new_folder(self, folder: Path, replace: bool = False) -> Iterator[Path]:
         """A scratch folder that takes `folder`'s place when the block ends well, and is removed when it does not."""
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _restore(folder.parent)
         scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -143,3 +147,11 @@ def _swap(scratch: Path, folder: Path, replace: bool) -> None:
         folder.rename(old)
     scratch.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore(parent: Path) -> None:
+    """Puts back a folder whose replacement was killed between its two renames."""
+    for old in parent.glob(".*.*.old"):
+        name, pid, _ = old.name[1:].rsplit(".", 2)
+        if not (parent / name).exists() and not psutil.pid_exists(int(pid)):
+            old.rename(parent / name)

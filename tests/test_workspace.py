@@ -1,5 +1,6 @@
 """Paths, names and writes that leave the old or the new, never half."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_replacing_swaps_the_whole_folder(workspace):
     with workspace.new_folder(workspace.dataset("one"), replace=True) as folder:
         write_json(folder / "dataset.json", {"name": "new"})
     assert names(workspace.dataset("one")) == ["dataset.json"]
+    assert names(workspace.root / "datasets") == ["one"]
+
+
+def test_a_folder_whose_replacement_was_killed_half_way_is_put_back(workspace):
+    make_dataset(workspace, "one")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    workspace.dataset("one").rename(workspace.root / "datasets" / f".one.{ended.pid}.old")
+    assert workspace.dataset_names() == ["one"]
     assert names(workspace.root / "datasets") == ["one"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from deft_core.preferences import Message, Preference, Response, RowRefused
 
-__all__ = ["Record", "kind_of", "number", "own_split", "preference", "present", "side_scores", "text"]
+__all__ = ["Record", "kind_of", "number", "own_split", "preference", "present", "side_scores", "text", "tidy"]
 
 Record = Mapping[str, Any]
 
@@ -71,6 +71,11 @@ def own_split(word: Any) -> str | None:
     if _HELDOUT.fullmatch(word):
         return "heldout"
     return "judge" if word == "judge" else None
+
+
+def tidy(text: str) -> str:
+    """The text with lone surrogates, which no file can hold, as the escapes they came from."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def side_scores(record: Record) -> list[float | None]:

@@ -61,7 +61,14 @@ def hub_parts(source: str, split: str | None) -> list[Part]:
         tried = f"no file or folder of that name, and datasets.load_dataset said {type(error).__name__}: {str(error)[:300]}"
         raise InputError(f"a dataset {source!r}", tried, "Check the name and the network, or download the files.") from error
     streams = cast(dict[str, Any], found)
-    return _split_parts({name: partial(numbered, rows) for name, rows in streams.items()}, split, source)
+    return _split_parts({name: partial(_streamed, rows, source) for name, rows in streams.items()}, split, source)
+
+
+def _streamed(records: Any, source: str) -> Iterator[Row]:
+    try:
+        yield from numbered(records)
+    except Exception as error:  # as above, half way through
+        raise InputError(f"all rows of {source}", f"{type(error).__name__}: {str(error)[:300]}", "Try again, or download it.") from error
 
 
 def _fixed_start(pattern: Path) -> Path:
@@ -77,7 +84,7 @@ def _is_local_name(source: str) -> bool:
 
 def _folder_parts(folder: Path, split: str | None) -> list[Part]:
     if (folder / "dataset_dict.json").is_file():
-        names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        names = _saved_info(folder / "dataset_dict.json", "splits")
         return _split_parts({name: _saved(folder / Path(name).name) for name in names}, split, str(folder))
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         return [Part(folder.name, _saved(folder), size_bytes=_size(folder.glob("*.arrow")))]
@@ -94,16 +101,24 @@ def _several(paths: list[Path], root: Path, source: str) -> list[Part]:
 
 def _split_parts(splits: dict[str, Rows], split: str | None, source: str) -> list[Part]:
     """One part a split. A split chosen alone, or the only one there is, divides nothing: its rows are split by our own rule."""
-    if split is not None and split not in splits:
-        raise InputError(f"a split {split!r} in {source}", f"the splits {', '.join(splits) or 'none'}", "Choose one of these.")
+    if not splits or (split is not None and split not in splits):
+        raise InputError(f"a split {split or ''!r} in {source}", f"the splits {', '.join(splits) or 'none'}", "Choose one of these.")
     if split is not None or len(splits) == 1:
         return [Part(name, rows, is_split=True) for name, rows in splits.items() if split in (None, name)]
     return [Part(name, rows, None if own_split(name) else name, own_split(name), is_split=True) for name, rows in splits.items()]
 
 
 def _saved(folder: Path) -> Rows:
-    names = [entry["filename"] for entry in json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]]
-    return lambda: arrow_rows([folder / Path(name).name for name in names])
+    names = [entry["filename"] for entry in _saved_info(folder / "state.json", "_data_files")]
+    return lambda: _until_broken(arrow_rows([folder / Path(name).name for name in names]))
+
+
+def _saved_info(file: Path, key: str) -> list[Any]:
+    """One entry of what `datasets` notes beside the data. Names in it are only used as names, never as paths."""
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))[key])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{key!r} in {file}", f"{type(error).__name__}: {error}", "Save the dataset again.") from error
 
 
 def _with_source(part: Part, source: str) -> Part:
@@ -112,7 +127,7 @@ def _with_source(part: Part, source: str) -> Part:
 
 def _file_part(path: Path, root: Path) -> Part:
     name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-    return Part(name, lambda: _file_rows(path), size_bytes=path.stat().st_size)
+    return Part(name, lambda: _until_broken(_content_rows(path)), size_bytes=path.stat().st_size)
 
 
 def _is_data(path: Path) -> bool:
@@ -132,14 +147,14 @@ def _size(files: Iterator[Path]) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _file_rows(path: Path) -> Iterator[Row]:
+def _until_broken(rows: Iterator[Row]) -> Iterator[Row]:
     """The rows of one file; where the file itself breaks off, one last row that says so."""
     line = 1
     try:
-        for row in _content_rows(path):
+        for row in rows:
             yield row
             line = row.line + 1
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, pa.ArrowException) as error:
         yield Row(line, None, "", RowRefused("the file cannot be read on", str(error)[:200]))
 
 

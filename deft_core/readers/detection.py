@@ -21,7 +21,7 @@ from deft_core.readers import (
     typed_messages,
     ultrafeedback,
 )
-from deft_core.readers.columns import Record
+from deft_core.readers.columns import Record, tidy
 
 __all__ = ["FORMATS", "Reader", "choose", "columns_of"]
 
@@ -64,7 +64,7 @@ def detect(sample: Sequence[Record]) -> str | None:
 
 
 def columns_of(sample: Sequence[Record]) -> list[str]:
-    return list(dict.fromkeys(column for record in sample for column in record))
+    return [tidy(column) for column in dict.fromkeys(column for record in sample for column in record)]
 
 
 def _refuse(record: Record) -> Preference:

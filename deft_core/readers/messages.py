@@ -96,7 +96,9 @@ def content_text(content: Any) -> str:
 def carried(value: Any) -> list[dict[str, Any]] | None:
     """What message objects hold beside role and content, one object a message; None where they hold nothing more."""
     objects = value if isinstance(value, list) else [value]
-    rest = [{key: held for key, held in item.items() if key not in _USED} for item in objects if isinstance(item, dict)]
+    rest = [
+        {key: held for key, held in item.items() if key not in _USED and held is not None} for item in objects if isinstance(item, dict)
+    ]
     return rest if any(rest) else None
 
 

@@ -18,11 +18,8 @@ BATCH_ROWS = 1_000
 
 
 def parquet_rows(file: Path | BinaryIO) -> Iterator[Row]:
-    try:
-        with pq.ParquetFile(file) as table:
-            yield from _batch_rows(table.iter_batches(BATCH_ROWS))
-    except (pa.ArrowException, OSError) as error:
-        yield Row(1, None, "", RowRefused("the Parquet file cannot be read on", str(error)[:200]))
+    with pq.ParquetFile(file) as table:
+        yield from _batch_rows(table.iter_batches(BATCH_ROWS))
 
 
 def arrow_rows(files: Iterable[Path]) -> Iterator[Row]:

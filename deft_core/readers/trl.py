@@ -7,11 +7,12 @@ from deft_core.readers import trl_chat
 from deft_core.readers.columns import Record
 
 NAME = "trl"
-SUMMARY = "prompt, chosen and rejected as text."
+SUMMARY = "prompt (or question, query), chosen and rejected as text; system may be a column."
 
 
 def matches(record: Record) -> bool:
-    return all(isinstance(record.get(column), str) for column in ("prompt", "chosen", "rejected"))
+    prompt = trl_chat.prompt_column(record)
+    return all(isinstance(record.get(column), str) for column in (prompt, "chosen", "rejected"))
 
 
 def read(record: Record) -> Preference:

@@ -12,20 +12,25 @@ from deft_core.readers.prompts import system_messages
 NAME = "trl-chat"
 SUMMARY = "chosen and rejected as message lists; the prompt is a column (text or messages) or opens both conversations."
 
-_USED = ("prompt", "chosen", "rejected")
+_PROMPTS = ("prompt", "question", "query")
 
 
 def matches(record: Record) -> bool:
     if "conversations" in record or not all(_is_side(record.get(column)) for column in ("chosen", "rejected")):
         return False
-    return any(is_messages(record.get(column)) for column in _USED)
+    return any(is_messages(record.get(column)) for column in (prompt_column(record), "chosen", "rejected"))
 
 
 def read(record: Record) -> Preference:
-    asked = system_messages(record.get("system")) + (conversation(record["prompt"]) if record.get("prompt") else ())
+    used = (prompt_column(record), "chosen", "rejected", "system")
+    asked = system_messages(record.get("system")) + (conversation(record[used[0]]) if record.get(used[0]) else ())
     prompt, chosen, rejected = pair(asked, present(record, "chosen"), present(record, "rejected"))
     responses = ranked((chosen, rejected), (1, 0), side_scores(record))
-    return preference(record, (*_USED, "system"), prompt, responses, carried_columns(record, _USED))
+    return preference(record, used, prompt, responses, carried_columns(record, used))
+
+
+def prompt_column(record: Record) -> str:
+    return next((name for name in _PROMPTS if name in record), _PROMPTS[0])
 
 
 def carried_columns(record: Record, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -222,6 +222,21 @@ def test_a_saved_dataset_is_read_split_by_split(tmp_path):
     assert [row.line for row in found[2].rows()] == [1, 2, 3]
 
 
+def test_a_saved_dataset_whose_notes_are_broken_is_an_input_error(tmp_path):
+    folder = saved_dict(tmp_path / "saved")
+    (tmp_path / "saved" / "test" / "state.json").write_text("{}")
+    with pytest.raises(InputError, match=r"'_data_files' in .*state\.json; found KeyError"):
+        parts(folder)
+
+
+def test_a_saved_dataset_that_breaks_off_is_one_refused_row(tmp_path):
+    datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
+    [file] = (tmp_path / "saved").glob("*.arrow")
+    file.write_bytes(file.read_bytes()[:300])
+    [(line, reason)] = read(tmp_path / "saved")
+    assert line == 1 and reason.startswith("the file cannot be read on: ")
+
+
 def test_one_chosen_split_divides_nothing(tmp_path):
     [part] = parts(saved_dict(tmp_path / "saved"), "train")
     assert (part.name, part.split, part.is_split) == ("train", None, True)

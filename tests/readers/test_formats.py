@@ -94,6 +94,12 @@ def test_a_text_prompt_goes_before_message_answers_and_a_message_prompt_before_t
     assert sides(read({"prompt": messages(("user", "Hi")), "chosen": "a", "rejected": "b"})) == [("a", 1), ("b", 2)]
 
 
+def test_a_question_column_is_a_prompt_too():
+    row = {"system": "Be kind.", "question": "Hi", "chosen": "a", "rejected": "b"}
+    assert detect([row]) == "trl"
+    assert turns(read(row)) == [("system", "Be kind."), ("user", "Hi")]
+
+
 def test_conversations_with_different_prompts_or_no_answer_are_refused():
     first, second = (messages(("user", asked), ("assistant", said)) for asked, said in (("Hi", "a"), ("Hi?", "b")))
     assert refusal({"chosen": first, "rejected": second}) == "the two prompts differ"
