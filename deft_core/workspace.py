@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import psutil
@@ -43,7 +44,7 @@ def checked_name(name: str, what: str = "dataset") -> str:
 
 def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """`write` fills a file beside `path`, which then takes its place on disk in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{_writer()}.tmp")
     try:
         write(beside)
         with beside.open("rb") as handle:
@@ -71,6 +72,11 @@ def append_line(path: Path, value: Any) -> None:
         handle.write(json.dumps(value, ensure_ascii=False) + "\n")
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def _writer() -> str:
+    """This process and thread: the dashboard serves every browser tab in a thread of one process."""
+    return f"{os.getpid()}-{get_ident()}"
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -126,7 +132,7 @@ class Workspace:
         """A scratch folder that takes `folder`'s place when the block ends well, and is removed when it does not."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         _restore(folder.parent)
-        scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        scratch = folder.with_name(f".{folder.name}.{_writer()}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
@@ -153,5 +159,6 @@ def _restore(parent: Path) -> None:
     """Puts back a folder whose replacement was killed between its two renames."""
     for old in parent.glob(".*.*.old"):
         name, pid, _ = old.name[1:].rsplit(".", 2)
-        if not (parent / name).exists() and not psutil.pid_exists(int(pid)):
-            old.rename(parent / name)
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and not (parent / name).exists():
+            with suppress(FileNotFoundError):  # another process was quicker
+                old.rename(parent / name)
