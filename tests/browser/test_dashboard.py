@@ -1,0 +1,181 @@
+"""The dashboard in a real browser: links, drawing on charts, reading a row, and text that tries to be more than text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from deft_core.filters import Between, Box, from_text
+from deft_core.preferences import Message, Preference, Response
+from deft_core.queries import light_table, open_view
+from deft_core.reading import visible
+from deft_core.workspace import Workspace, write_json
+from tests.score_sets import preferences, write_dataset, write_scores
+
+pytestmark = pytest.mark.browser
+Serve = Callable[[Path], str]
+ROWS = 400
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    made = preferences(ROWS)
+    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    return workspace
+
+
+def drag(page: Page, chart: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draws a box on a chart, from and to parts of its width and height."""
+    area = page.locator(f'[class*="st-key-drawn-{chart}"] .nsewdrag')
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=8)
+    page.mouse.up()
+
+
+def filters(page: Page) -> list[str]:
+    return parse_qs(urlsplit(page.url).query).get("filter", [])
+
+
+def shown_rows(page: Page, count: int) -> None:
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text(f"{count:,}")
+
+
+def test_a_cold_deep_link_opens_its_page(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore?{urlencode({'dataset': 'demo', 'filter': 'between 0.05 0.1 reward_chosen'})}")
+    expect(page.get_by_role("heading", name="How are the rewards distributed?")).to_be_visible()
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(3)
+    table = light_table(open_view(workspace, "demo"))
+    shown_rows(page, int(table["reward_chosen"].between(0.05, 0.1).sum()))
+
+
+def test_a_box_on_a_histogram_narrows_everything_to_exact_counts(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore")
+    drag(page, "histogram-reward_rejected", (0.5, 0.4), (0.7, 0.6))
+    page.wait_for_url("**filter=between**")
+    rule = from_text(filters(page)[0])
+    assert isinstance(rule, Between) and rule.column == "reward_chosen"
+    table = light_table(open_view(workspace, "demo"))
+    left = table[table["reward_chosen"].between(rule.low, rule.high)]
+    assert 0 < len(left) < ROWS
+    shown_rows(page, len(left))
+    expect(page.get_by_text(f"{len(left):,} of {ROWS} rows")).to_be_visible()
+
+    drag(page, "scatter", (0.1, 0.1), (0.6, 0.9))
+    page.wait_for_url("**filter=box**")
+    box = from_text(filters(page)[1])
+    assert isinstance(box, Box)
+    both = left[left["tokens_chosen"].between(box.x.low, box.x.high) & left["reward_chosen"].between(box.y.low, box.y.high)]
+    shown_rows(page, len(both))
+
+    page.reload()
+    shown_rows(page, len(both))
+    expect(page.get_by_test_id("stMultiSelect").first).to_contain_text("reward_chosen")
+
+
+def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore")
+    page.locator('[class*="st-key-drawn-bars-source"] .bars .point').first.click(force=True)  # Plotly listens on a layer above it
+    page.wait_for_url("**filter=is**")
+    assert filters(page) == ['is ["forum"] source']
+    shown_rows(page, ROWS // 5)
+    page.get_by_test_id("stMultiSelect").first.get_by_role("button").first.click()
+    shown_rows(page, ROWS)
+
+
+def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: Page, workspace: Workspace) -> None:
+    ids = list(light_table(open_view(workspace, "demo")).sort_values("reward_chosen", ascending=False)["id"])
+    page.goto(f"{serve(workspace.root)}/explore")
+    page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 150, "y": 35 * 3 + 15}, force=True)
+    expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
+    assert f"row={ids[2]}" in page.url
+    expect(page.locator("[title*=contribution]").first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(f"row 4 of {ROWS}")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
+
+
+def test_a_heading_sorts_all_rows(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore?chart=none")
+    page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 330, "y": 15}, force=True)
+    expect(page.get_by_text("sorted by reward_chosen ↑")).to_be_visible()
+    assert "sort=reward_chosen" in page.url
+
+
+def test_the_view_is_kept_on_the_way_to_another_page_and_back(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore?{urlencode({'filter': 'between 0.05 0.1 reward_chosen'})}")
+    count = int(light_table(open_view(workspace, "demo"))["reward_chosen"].between(0.05, 0.1).sum())
+    shown_rows(page, count)
+    page.get_by_role("link", name="Data").first.click()
+    expect(page.get_by_role("heading", name="What was read")).to_be_visible()
+    page.get_by_role("link", name="Explore").first.click()
+    shown_rows(page, count)
+    page.wait_for_url("**filter=between**")
+
+
+def test_histograms_fill_while_the_scorer_runs_and_the_timer_stops_after(serve: Serve, page: Page, tmp_path: Path) -> None:
+    workspace, made = Workspace(tmp_path), preferences(120)
+    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=120, state="running")
+    later = (folder / "part-00001.parquet").rename(folder / "later")
+    page.goto(f"{serve(workspace.root)}/explore")
+    expect(page.get_by_text("30 scored").first).to_be_visible()
+    later.rename(folder / "part-00001.parquet")
+    expect(page.get_by_text("120 scored").first).to_be_visible()
+    expect(page.get_by_role("link", name="scoring demo")).to_be_visible()
+    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    write_json(folder / "status.json", status | {"state": "finished"})
+    expect(page.get_by_role("link", name="scoring demo")).to_have_count(0)
+    expect(page.get_by_text("rows/s")).to_have_count(0)
+
+
+def test_text_of_a_dataset_is_harmless_and_readable(serve: Serve, page: Page, tmp_path: Path) -> None:
+    texts = [
+        "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 2'><svg onload='window.hurt = 3'>",
+        "![picture](http://localhost/x.png) [link](javascript:window.hurt=4) <b>bold</b> &lt;i&gt; &amp;",
+        ":red[red] :material/home: $\\frac{1}{2}$ `code` </div></div><style>* {display: none}</style>",
+        "\u202eturned\u202c \x00 NUL and שלום עולם",
+        "w" * 100_000,
+    ]
+    workspace = Workspace(tmp_path)
+    made = [
+        Preference(
+            (Message("user", text), Message("assistant", text), Message("user", text)),
+            (Response(text, 1), Response("no " + text, 2)),
+            source=text[:70],
+        )
+        for text in texts
+    ]
+    ids = write_dataset(workspace, "demo", made, [{"file": texts[0], "line": 1, "reason": texts[1], "original": text} for text in texts])
+    write_scores(workspace, "demo", made, ids)
+    address = serve(workspace.root)
+    page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
+    for row, text in zip(ids, texts, strict=True):
+        page.goto(
+            f"{address}/explore?{urlencode({'row': row, 'filter': 'is ' + json.dumps([source.source for source in made]) + ' source'})}"
+        )
+        box = page.locator("[data-testid=stHtml] div[dir=auto]").first
+        expect(box).to_contain_text(visible(text[:30]))
+        unharmed(page)
+    page.goto(f"{address}/datasets")
+    expect(page.locator("[data-testid=stHtml] div[dir=auto]")).to_have_count(len(texts))
+    unharmed(page)
+
+
+def unharmed(page: Page) -> None:
+    assert page.evaluate("window.hurt") is None
+    assert page.locator("[data-testid=stMain] img, [data-testid=stMain] [data-testid=stHtml] :is(script, svg, b b, i)").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollWidth <= main.clientWidth + 1")
+    assert page.locator("a[href^='javascript']").count() == 0
