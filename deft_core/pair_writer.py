@@ -80,6 +80,7 @@ class PairWriter:
         self.source = source
         self.fractions = heldout, judge
         self.counts: Counter[str] = Counter()  # rows by split
+        self.kept = 0
         self.refused = 0
         self.reasons: Counter[str] = Counter()
         self.kinds: dict[str, set[str]] = {}  # of the values in each extra column
@@ -100,10 +101,6 @@ class PairWriter:
         self._refused_file.close()
 
     @property
-    def kept(self) -> int:
-        return self.counts.total()
-
-    @property
     def fingerprint(self) -> str:
         """Over ids and splits in file order; complete once the writer is closed."""
         return self._fingerprint.hexdigest()
@@ -121,6 +118,7 @@ class PairWriter:
         """Raises RowRefused, before anything is written, for a text that no file can hold."""
         row = self._row(preference, source or self.source, split)
         self._rows.append(row)
+        self.kept += 1
         self.counts[row[1]] += 1
         self._note_kinds(preference.extra)
         self._characters += row[10] + sum(map(len, row[5])) + len(row[13])

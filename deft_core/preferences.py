@@ -87,9 +87,12 @@ class Preference:
 
 def ranked(texts: Sequence[str], goodness: Sequence[float], scores: Sequence[float | None] | None = None) -> tuple[Response, ...]:
     """Responses best first with dense ranks; a higher `goodness` is better, equal ones tie and keep the source's order."""
-    levels = {value: rank for rank, value in enumerate(sorted(set(goodness), reverse=True), start=1)}
-    order = sorted(range(len(texts)), key=lambda i: levels[goodness[i]])
-    return tuple(Response(texts[i], levels[goodness[i]], scores[i] if scores else None) for i in order)
+    order = sorted(range(len(texts)), key=goodness.__getitem__, reverse=True)
+    responses, rank = [], 0
+    for place, i in enumerate(order):
+        rank += place == 0 or goodness[i] != goodness[order[place - 1]]
+        responses.append(Response(texts[i], rank, scores[i] if scores else None))
+    return tuple(responses)
 
 
 def validate(preference: Preference) -> Preference:

@@ -35,8 +35,11 @@ def prompt_column(record: Record) -> str:
 
 def carried_columns(record: Record, columns: tuple[str, ...]) -> dict[str, Any]:
     """What the message objects of these columns hold beside role and content, under the column's own name."""
-    found = {column: carried(record[column]) for column in columns if isinstance(record.get(column), list | dict)}
-    return {column: rest for column, rest in found.items() if rest is not None}
+    found = {}
+    for column in columns:
+        if isinstance(record.get(column), list | dict) and (rest := carried(record[column])) is not None:
+            found[column] = rest
+    return found
 
 
 def _is_side(value: Any) -> bool:
