@@ -66,7 +66,7 @@ def child(options: argparse.Namespace, arm: str, folder: str) -> dict[str, Any]:
     """One arm in a process of its own."""
     command = [sys.executable, __file__, "--arm", arm, "--workspace", folder, "--model", options.model, "--rows", str(options.rows)]
     command += ["--naive-batch", str(options.naive_batch), "--trl-batch", str(options.trl_batch)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

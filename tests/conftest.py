@@ -7,7 +7,8 @@ import pytest
 from deft_core.importing import import_source
 from deft_core.workspace import Workspace
 
-WORDS = "the sky is blue and rivers run to sea while old stones keep warm until evening comes round again".split()
+SENTENCE = "the sky is blue and rivers run to sea while old stones keep warm until evening comes round again"
+WORDS = SENTENCE.split(" ")
 
 
 def small_rows(count: int) -> list[dict]:

@@ -58,7 +58,8 @@ def test_duckdb_is_imported_by_queries_alone(path):
 
 
 def test_command_and_library_start_without_torch():
-    code = "import sys, deft_core.cli, deft_core.queries, deft_core.charts, deft_core.importing; print('torch' in sys.modules, 'streamlit' in sys.modules)"
+    modules = "deft_core.cli, deft_core.queries, deft_core.charts, deft_core.importing"
+    code = f"import sys, {modules}; print('torch' in sys.modules, 'streamlit' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
 

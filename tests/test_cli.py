@@ -65,16 +65,18 @@ def test_score_and_query(small, tiny, tmp_path):
     rows = deft(small, "query", "small", "select count(*) as n, count(reward_chosen) as scored from pairs")["rows"]
     assert rows == [{"n": 60, "scored": 10}]
     out = tmp_path / "rows.csv"
-    written = deft(small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out), "--format", "csv")
+    written = deft(
+        small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out), "--format", "csv"
+    )
     assert written == {"rows": 10, "path": str(out)}
     assert pd.read_csv(out).columns.tolist() == ["id", "reward_margin"]
     assert deft(small, "query", "small", "select 1 as one from pairs limit 1", "--score-id", report["score_id"])["rows"] == [{"one": 1}]
 
 
 def test_json_has_no_nan(small):
-    assert deft(small, "query", "small", "select 'nan'::double as a, 1.5::decimal(3,1) as b, date '2026-01-02' as c from pairs limit 1")["rows"] == [
-        {"a": None, "b": 1.5, "c": "2026-01-02"}
-    ]
+    assert deft(small, "query", "small", "select 'nan'::double as a, 1.5::decimal(3,1) as b, date '2026-01-02' as c from pairs limit 1")[
+        "rows"
+    ] == [{"a": None, "b": 1.5, "c": "2026-01-02"}]
 
 
 def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatch):
@@ -119,7 +121,13 @@ def test_dataset_text_cannot_style_the_terminal(workspace, tmp_path, capsys, mon
 
 
 def test_python_m_deft_core_is_the_command(workspace):
-    done = subprocess.run([sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "datasets", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "datasets", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == '{"datasets": []}\n'
 
 

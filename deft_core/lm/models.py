@@ -112,9 +112,10 @@ def _digest(paths: list[Path]) -> str:
 
 def load(name: str, folder: Path, device: torch.device | None = None) -> LanguageModel:
     """The model in float32 on a CPU, in bfloat16 on a GPU, with its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, logging
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # our own line says what is going on
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own line says what is going on
     device = device or pick_device()
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     try:

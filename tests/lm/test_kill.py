@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import small_rows
 
 from deft_core.importing import import_source
+from tests.conftest import small_rows
 
 ROOT = Path(__file__).parents[2]
 

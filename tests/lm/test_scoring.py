@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.conftest import small_rows
 
 from deft_core.errors import ModelError
 from deft_core.lm.models import Head, load
 from deft_core.lm.scoring import Scorer, head_pass, reference_scores
 from deft_core.lm.selfcheck import choose_layout
 from deft_core.lm.tokens import token_rows
+from tests.conftest import small_rows
 from tests.tiny_model import save_model
 
 

@@ -1,8 +1,7 @@
 """A preference as token ids."""
 
-from tests.tiny_model import tiny_tokenizer
-
 from deft_core.lm.tokens import TokenRow, cut, prompt_text, token_bytes, token_rows
+from tests.tiny_model import tiny_tokenizer
 
 USER = [{"role": "user", "content": "Hi"}]
 
@@ -43,7 +42,8 @@ def test_without_a_template_the_prompt_is_lines():
 
 
 def test_a_template_without_a_system_role_gets_the_system_text_in_the_first_user_turn():
-    refusing = "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}[{{ m['content'] }}]{% endfor %}"
+    refusal = "{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    refusing = "{% for m in messages %}" + refusal + "[{{ m['content'] }}]{% endfor %}"
     prompt = [{"role": "system", "content": "Be kind."}, *USER]
     assert prompt_text(tiny_tokenizer(refusing), prompt) == "[Be kind.\n\nHi]"
 
