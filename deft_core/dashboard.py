@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deft_core import processes
 from deft_core.demo import DEMO, import_demo
+from deft_core.status import read_status
 from deft_core.workspace import Workspace
 
 __all__ = ["prepare_demo", "serve"]
@@ -23,9 +24,17 @@ def prepare_demo(workspace: Workspace, say: Callable[[str], None]) -> None:
 
     ensure(say)
     report = import_demo(workspace)
-    if not workspace.score_ids(DEMO):
+    if _unscored(workspace):
         say(f"scoring the demo's {report.rows_kept} rows in the background")
         processes.start_scoring(workspace.root, DEMO)
+
+
+def _unscored(workspace: Workspace) -> bool:
+    """Whether the demo has no score set that is complete or being worked on."""
+    states = [read_status(workspace.score_set(DEMO, score_id)) for score_id in workspace.score_ids(DEMO)]
+    finding = read_status(workspace.scores(DEMO))
+    at_work = finding is not None and finding["state"] == "running"
+    return not at_work and not any(status and status["state"] in ("running", "finished") for status in states)
 
 
 def serve(workspace: Workspace, port: int) -> None:
