@@ -47,6 +47,7 @@ TITLES = {  # of the columns whose unit is not in their name
     "n_responses": "answers in a row",
 }
 BINS = 60
+REACH = 6.0
 POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
 BARS = 20
 FEW_BARS = 15  # of whole numbers: each has its own label
@@ -75,14 +76,14 @@ def title(column: str) -> str:
 
 
 def axis_of(values: Numbers) -> Axis:
-    """Bins over the whole range, or over its middle 99.8 % where the extremes are more than four times as far apart."""
+    """Bins over the whole range, but no further than six times the middle half's width beyond it: a normal column keeps every value."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return Axis(np.linspace(0.0, 1.0, 2), False, 0)
     low, high = float(finite.min()), float(finite.max())
-    inner_low, inner_high = (float(edge) for edge in np.quantile(finite, [0.001, 0.999]))
-    if high - low > 4 * (inner_high - inner_low) > 0:
-        low, high = inner_low, inner_high
+    lower, upper = (float(edge) for edge in np.quantile(finite, [0.25, 0.75]))
+    if upper > lower:
+        low, high = max(low, lower - REACH * (upper - lower)), min(high, upper + REACH * (upper - lower))
     whole = bool(np.all(finite == np.round(finite)))
     edges = _edges(low, high, whole)
     return Axis(edges, whole, int(((finite < edges[0]) | (finite > edges[-1])).sum()))
@@ -115,7 +116,7 @@ def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: t
             hovertemplate=hover,
         )
     figure.update_traces(opacity=0.6 if len(series) > 1 else 0.85, selector={"type": "bar"})
-    _add_means(figure, series)
+    _add_means(figure, series, axis)
     if drawn:
         figure.add_vrect(*drawn, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
@@ -124,16 +125,21 @@ def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: t
     return _framed(figure)
 
 
-def _add_means(figure: go.Figure, series: Mapping[str, Numbers]) -> None:
-    """A line at each mean, with the name beside it: the higher one's to the right, the lower one's to the left."""
+def _add_means(figure: go.Figure, series: Mapping[str, Numbers], axis: Axis) -> None:
+    """A line at each mean with its name beside it, on the side where there is room; one beyond the axis is named at its end."""
     means = {name: float(np.nanmean(values)) for name, values in series.items() if np.isfinite(values).any()}
-    for name, mean in means.items():
+    low, high = float(axis.edges[0]), float(axis.edges[-1])
+    sides: list[str] = []
+    for name, mean in sorted(means.items(), key=lambda item: item[1]):
         colour = COLOURS.get(name, COLOURS["chosen"])
-        left = len(means) > 1 and mean == min(means.values())
+        if low <= mean <= high:
+            figure.add_vline(mean, line={"color": colour, "width": 2, "dash": "dot"})
+        part = (mean - low) / (high - low)
+        sides.append("left" if part < 0.25 else "right" if part > 0.75 else "right" if len(means) > 1 and not sides else "left")
+        place = {"x": min(max(mean, low), high), "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": sides[-1], "showarrow": False}
+        lift = 15 if sides.count(sides[-1]) > 1 else 0
         words = f'<span style="color:{colour}">■</span> {name} {mean:,.3g}'  # the text itself in the theme's colour, to be legible
-        figure.add_vline(mean, line={"color": colour, "width": 2, "dash": "dot"})
-        place = {"x": mean, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right" if left else "left", "showarrow": False}
-        figure.add_annotation(text=words, font={"size": 13}, **place)
+        figure.add_annotation(text=words + " →" * (mean > high), font={"size": 13}, yshift=lift, **place)
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
@@ -148,7 +154,7 @@ def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go
         orientation="h",
         marker_color=colours,
         customdata=names,
-        text=[f"{label(name, 28)}  {count:,}" for name, count in zip(names, shown, strict=True)],
+        text=[f"{count:,}  {label(name, 22)}" for name, count in zip(names, shown, strict=True)],
         textposition="outside",
         cliponaxis=False,
         hoverinfo="none",  # "skip" would switch clicks off too
@@ -156,7 +162,7 @@ def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go
     more = f", the {BARS} most frequent of {len(counts):,}" if len(counts) > BARS else ""
     figure.update_yaxes(visible=False)
     figure.update_xaxes(
-        title_text=f"{title}{more}", showticklabels=False, showgrid=False, range=[0, 1.6 * max(1, shown.max() if len(shown) else 1)]
+        title_text=f"{title}{more}", showticklabels=False, showgrid=False, range=[0, 2.4 * max(1, shown.max() if len(shown) else 1)]
     )
     figure = _framed(figure)
     return figure.update_layout(dragmode=False)
@@ -181,7 +187,7 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
 
 
 def _framed(figure: go.Figure, left: int = 8) -> go.Figure:
-    margin = {"l": left, "r": 12, "t": 26, "b": 8}
+    margin = {"l": left, "r": 12, "t": 38, "b": 8}
     figure.update_layout(margin=margin, showlegend=False, dragmode="select", uirevision="kept", hovermode="closest", separators=".,")
     figure.update_xaxes(gridcolor=GREY, zeroline=False, automargin=True, title_standoff=8, tickformat=",~g")
     return figure.update_yaxes(gridcolor=GREY, zeroline=False, automargin=True, tickformat=",~g")

@@ -30,13 +30,8 @@ _WORD = re.compile(r"\w+|[^\w\s]+")
 
 
 def visible(text: str) -> str:
-    """The text with characters that nobody could see, or that would turn its order round, written as pictures or numbers."""
-    return _UNSEEN.sub(lambda match: _picture(match[0]), text.replace("\r\n", "\n"))
-
-
-def _picture(character: str) -> str:
-    code = ord(character)
-    return chr(0x2400 + code) if code < 0x20 else f"[U+{code:04X}]"
+    """The text with characters that nobody could see, or that would turn its order round, written as their numbers."""
+    return _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text.replace("\r\n", "\n"))
 
 
 def escaped(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from deft_core import processes, queries
+from deft_core import queries
 from deft_core.importing import FORMATS, Preview, PreviewRow
 from deft_core.readers.fields import FIELDS
 from deft_core.workspace import Workspace
@@ -140,9 +140,12 @@ def _one(workspace: Workspace, name: str) -> None:
     origin = f"{info.get('format', '')} · {info.get('source', '')} · imported {str(info.get('created', ''))[:16].replace('T', ' ')}"
     st.html(f'<div style="opacity:.8;overflow-wrap:anywhere">{widgets.html(origin)}</div>')
     with st.form("score", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        model = st.text_input("Score with the model", value=MODEL, key="model", help="The default model, a local folder or a Hub id")
+        model = st.text_input(
+            "Score with the model", value=MODEL, key="model", width=340, help="The default model, a local folder or a Hub id"
+        )
         if st.form_submit_button("Score"):
-            processes.start_scoring(workspace.root, name, model.strip() or MODEL)
+            resources.start_scoring(workspace, name, model.strip() or MODEL)
+            state.put(state.SCORES)  # the newest, which this one will be
             st.rerun()
     if st.button("See its rows and rewards"):
         st.switch_page(page("explore.py"), query_params={state.DATASET: name})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from deft_core import charts, processes
+from deft_core import charts
 from deft_core.filters import Filter, OneOf, Search, from_text, to_text, words
 from deft_core.preferences import SPLITS
 from deft_core.queries import open_view
@@ -44,14 +44,14 @@ def body(frame: Frame) -> None:
 
 
 def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
-    shown = look.table[look.left]
     with st.container(horizontal=True, gap="large"):
-        _figure("rows", f"{len(shown):,}", f"of {len(look.table):,}")
-        if "reward_chosen" in shown:
-            margin = shown["reward_margin"].dropna()
-            above = (margin > 0).mean() + (margin == 0).mean() / 2
+        _figure("rows", f"{look.left.sum():,}", f"of {len(look.table):,}")
+        if "reward_chosen" in look.table:
+            margin = look.values("reward_margin")
+            above = (margin > 0).mean() + (margin == 0).mean() / 2 if len(margin) else 0.0
             for side in ("chosen", "rejected"):
-                _figure(f"mean reward, {side}", widgets.figure(shown[f"reward_{side}"].mean()), f"{len(margin):,} scored")
+                rewards = look.values(f"reward_{side}")
+                _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
             _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
         if scoring and scoring.running:
             left = f"{widgets.duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
@@ -140,11 +140,15 @@ def _reward_charts(look: Look) -> None:
 
 
 def _no_scores(frame: Frame, states: list[activity.ScoreState]) -> None:
-    if states and states[0].running:
-        st.info(f"Scoring has begun ({states[0].phase}): the rewards appear here as they come.")
-    elif frame.dataset:
-        st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
-        st.button("Score it", type="primary", on_click=processes.start_scoring, args=(frame.workspace.root, frame.dataset))
+    assert frame.dataset
+    last = states[0] if states else None
+    if (last and last.running) or resources.scorer_lives(frame.workspace, frame.dataset):
+        st.info(f"Scoring has begun ({last.phase if last else 'starting'}): the rewards appear here as they come.")
+        return
+    if last and last.message:
+        st.warning(f"Scoring {last.state}: {widgets.plain(last.message)}")
+    st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
+    st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
 
 
 def _more_charts(look: Look) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from deft_core import demo
+from deft_core.errors import DeftError
 from deft_core.workspace import Workspace
-from pages.shared import activity, state, widgets
+from pages.shared import activity, resources, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.frame import Frame, open_page, page
 
@@ -30,8 +32,8 @@ def body(frame: Frame) -> None:
 
 
 def _welcome(workspace: Workspace) -> None:
-    demo, own = st.columns(2, gap="medium")
-    with demo.container(border=True, height="stretch"):
+    ours, own = st.columns(2, gap="medium")
+    with ours.container(border=True, height="stretch"):
         st.subheader("Start with the demo")
         st.text(
             "Our own small preference set, scored by a small model on this machine: a few minutes, and every page has something to show."
@@ -46,15 +48,12 @@ def _welcome(workspace: Workspace) -> None:
 
 
 def _load_demo(workspace: Workspace) -> None:
-    from deft_core import demo, processes
-    from deft_core.errors import DeftError
-
     try:
         name = demo.import_demo(workspace).dataset
-        processes.start_scoring(workspace.root, name)
-        state.choose_dataset(name)
     except DeftError as error:
         state.set_failure(error)
+        return
+    _score(workspace, name)
 
 
 def _failure() -> None:
@@ -65,13 +64,13 @@ def _failure() -> None:
 def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[ScoreState]) -> None:
     """One button: score what has no scores, else look at the newest scores."""
     newest = infos[0]["name"]
-    own = [one for one in states if one.dataset == newest]
+    own = [one for one in states if one.dataset == newest and (one.running or one.done)]
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        if not own:
+        if not own and not resources.scorer_lives(workspace, newest):
             st.text(f"{newest} has no scores yet. Scoring runs on its own; you may close this page.")
             st.button(f"Score {widgets.plain(newest)}", type="primary", on_click=_score, args=(workspace, newest))
             return
-        happened = "is being scored: watch the rewards come in" if own[0].running else f"has {own[0].done:,} scored rows"
+        happened = "is being scored: watch the rewards come in" if not own or own[0].running else f"has {own[0].done:,} scored rows"
         st.text(f"{newest} {happened}.")
         if st.button("See its rewards", type="primary"):
             st.switch_page(page("explore.py"), query_params={state.DATASET: newest})
@@ -79,9 +78,7 @@ def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[S
 
 
 def _score(workspace: Workspace, name: str) -> None:
-    from deft_core import processes
-
-    processes.start_scoring(workspace.root, name)
+    resources.start_scoring(workspace, name)
     state.choose_dataset(name)
 
 

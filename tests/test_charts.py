@@ -20,10 +20,16 @@ def test_every_value_is_in_a_bar() -> None:
 def test_extreme_values_are_counted_where_they_are_not_drawn() -> None:
     values = np.concatenate([RNG.normal(size=9_995), [1e6] * 5])
     axis = axis_of(values)
-    assert axis.edges[-1] < 10
+    assert axis.beyond == 5 and axis.edges[-1] < 10
     figure = histogram({"chosen": values}, axis, "perplexity")
     assert figure.layout.xaxis.title.text == f"perplexity ({axis.beyond:,} beyond the axis)"
     assert sum(figure.data[0].y) + axis.beyond == 10_000
+
+
+def test_a_mean_beyond_the_axis_is_named_at_its_end() -> None:
+    values = np.concatenate([RNG.normal(size=995), [1e6] * 5])
+    note = histogram({"chosen": values}, axis_of(values), "perplexity").layout.annotations[0]
+    assert note.text.endswith("chosen 5e+03 →") and note.xanchor == "right"
 
 
 def test_bars_stand_on_whole_numbers() -> None:
@@ -75,4 +81,4 @@ def test_text_of_a_dataset_is_no_markup_in_a_figure() -> None:
     assert label("<a href='x'>t</a> & <b>") == "&lt;a href='x'&gt;t&lt;/a&gt; &amp; &lt;b&gt;"
     assert title("extra_<b>") == "&lt;b&gt;"
     figure = bars(pd.Series({"<img src=x>": 3}), "source")
-    assert figure.data[0].text[0] == "&lt;img src=x&gt;  3"
+    assert figure.data[0].text[0] == "3  &lt;img src=x&gt;"

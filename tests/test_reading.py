@@ -29,7 +29,7 @@ def test_escaped_text_has_no_tag_and_reads_the_same(text: str) -> None:
 
 
 def test_what_cannot_be_seen_is_made_visible() -> None:
-    assert visible("a\x00b\x1b[31m") == "a␀b␛[31m"
+    assert visible("a\x00b\x1b[31m") == "a[U+0000]b[U+001B][31m"
     assert visible("left \u202eright") == "left [U+202E]right"
     assert visible("tab\tline\nشكرا zwj👩\u200d🚀") == "tab\tline\nشكرا zwj👩\u200d🚀"
     assert visible("windows\r\nline") == "windows\nline"

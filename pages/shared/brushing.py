@@ -47,6 +47,11 @@ class Look:
     def left(self) -> Mask:
         return self.shown()
 
+    def values(self, name: str) -> npt.NDArray[np.float64]:
+        """A column over the rows that are left, without those that have no value."""
+        values = resources.numbers(self.table, name)[self.left]
+        return values[np.isfinite(values)]
+
     def named(self, kind: str) -> list[str]:
         return [column.name for column in self.columns if column.kind == kind]
 

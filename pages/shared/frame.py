@@ -18,7 +18,8 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "datasets.py": ("Data", ":material/database:", "What was read, and what was refused?"),
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
 }
-TICK_SECONDS = 2.0
+TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
+LARGE_ROWS = 200_000
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -58,17 +59,24 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     with st.sidebar:
         pickers = st.container()
         line = st.container()
-    live = bool(activity.running(workspace)) or any(job.running for job in resources.import_jobs(str(workspace.root)).values())
+    before = _tick(workspace)
 
     def draw() -> None:
-        now = activity.running(workspace)
         with line:
-            _running_line(now)
+            _running_line(activity.running(workspace))
         _guarded(lambda: body(_pickers(pickers, workspace)))
-        if live and not now and not any(job.running for job in resources.import_jobs(str(workspace.root)).values()):
-            st.rerun()  # the last one has ended: draw once more, without a timer
+        if _tick(workspace) != before:
+            st.rerun()  # the first has begun or the last has ended: draw with another timer, or with none
 
-    st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+    st.fragment(draw, run_every=before)()
+
+
+def _tick(workspace: Workspace) -> float | None:
+    """Seconds until the page is drawn again; None where nothing runs."""
+    now = activity.running(workspace)
+    if not now and not resources.importing_now(workspace) and not resources.scorer_lives(workspace):
+        return None
+    return LARGE_TICK_SECONDS if any(one.total > LARGE_ROWS for one in now) else TICK_SECONDS
 
 
 def _guarded(draw: Callable[[], None]) -> None:

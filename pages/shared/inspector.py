@@ -131,7 +131,7 @@ def _deciding(pair: list[Answer]) -> None:
         return
     table = pd.DataFrame(
         {
-            "token": [reading.visible(token.text.decode(errors="replace")).replace(" ", "␣") for token in top],
+            "token": [reading.visible(token.text[:60].decode(errors="replace")).replace(" ", "␣") for token in top],
             "d": [token.d for token in top],
             "in chosen answers": [token.count_chosen for token in top],
             "in rejected answers": [token.count_rejected for token in top],

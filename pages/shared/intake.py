@@ -41,7 +41,9 @@ def previewed(source: str, format: str | None, fields: tuple[tuple[str, str], ..
 
 
 def suggested_name(source: str) -> str:
-    stem = Path(source).name.split(".")[0]
+    """The file's name without its endings; the folder's for a pattern."""
+    path = Path(source)
+    stem = (path.parent if "*" in path.name or "?" in path.name else path).name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "dataset"
 
 

@@ -6,6 +6,7 @@ The underscore keeps an argument out of the key; `version` stands in for it and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 import streamlit as st
 
-from deft_core import charts, importing, queries
+from deft_core import charts, importing, processes, queries
 from deft_core.filters import Filter, Search
 from deft_core.queries import Column, View
+from deft_core.reading import excerpt
 from deft_core.workspace import Workspace, default_root
 
 Version = tuple[Any, ...]
@@ -52,6 +55,13 @@ def order(version: Version, column: str, descending: bool, _table: pd.DataFrame)
     series = _table[column]
     ordered = series.astype(str) if isinstance(series.dtype, pd.CategoricalDtype) else series
     return np.asarray(ordered.reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def last_turns(version: Version, ids: tuple[str, ...], characters: int, _view: View) -> list[str]:
+    """How the prompt of each row ends."""
+    prompts = queries.texts(_view, ids).set_index("id")["prompt"]
+    return [excerpt(prompts[row][-1]["content"], characters) if row in prompts else "" for row in ids]
 
 
 @st.cache_resource(max_entries=20, show_spinner="Searching the texts …")
@@ -92,3 +102,27 @@ class ImportJob:
 def import_jobs(root: str) -> dict[str, ImportJob]:
     """By dataset; the newest import of each."""
     return {}
+
+
+def importing_now(workspace: Workspace) -> bool:
+    return any(job.running for job in import_jobs(str(workspace.root)).values())
+
+
+# a scorer that was started from a page shows in the files only after a second or two
+
+
+@st.cache_resource(show_spinner=False)
+def _started(root: str) -> dict[str, tuple[int, float]]:
+    """By dataset: pid and start time."""
+    return {}
+
+
+def start_scoring(workspace: Workspace, dataset: str, *model: str) -> None:
+    pid = processes.start_scoring(workspace.root, dataset, *model)
+    with suppress(psutil.NoSuchProcess):
+        _started(str(workspace.root))[dataset] = (pid, psutil.Process(pid).create_time())
+
+
+def scorer_lives(workspace: Workspace, dataset: str | None = None) -> bool:
+    """Whether a scorer that was started from here lives: of this dataset, or of any."""
+    return any(processes.alive(*process) for name, process in _started(str(workspace.root)).items() if dataset in (None, name))

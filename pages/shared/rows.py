@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from deft_core import queries
 from deft_core.filters import Between, OneOf
 from deft_core.reading import excerpt
 from pages.shared import resources, state, widgets
@@ -66,7 +65,7 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     for name in shown.select_dtypes("category"):
         shown[name] = shown[name].astype(object).map(lambda value: excerpt(str(value), 60), na_action="ignore")
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
-    shown.insert(1, "last turn", _last_turns(look, ids))
+    shown.insert(1, "last turn", resources.last_turns(look.version, tuple(ids), EXCERPT_CHARACTERS, look.view))
     st.dataframe(
         shown,
         key=state.drawing_key("table"),
@@ -83,11 +82,6 @@ def _names(look: Look, sorted_by: str) -> list[str]:
     """The usual columns, and those that the sort or a filter is about."""
     asked = [sorted_by, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
     return [name for name in dict.fromkeys((*asked, *SHOWN)) if name in look.table and name != "id"]
-
-
-def _last_turns(look: Look, ids: list[str]) -> list[str]:
-    texts = queries.texts(look.view, ids).set_index("id")["prompt"]
-    return [excerpt(texts[row][-1]["content"], EXCERPT_CHARACTERS) if row in texts else "" for row in ids]
 
 
 def _formats(shown: pd.DataFrame) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from math import isfinite
 
 import pandas as pd
 import streamlit as st
@@ -80,10 +79,6 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def figure(number: float) -> str:
-    return f"{number:,.4f}" if isfinite(number) else "–"
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

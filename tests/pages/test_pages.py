@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -315,10 +316,18 @@ def test_refused_rows_are_read_by_reason_and_page(workspace: Workspace) -> None:
 
 def test_a_scorer_is_started_from_a_button(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[object, ...]] = []
-    monkeypatch.setattr(processes, "start_scoring", lambda *what: started.append(what))
     write_dataset(workspace, "demo", preferences(4))
-    checked(widget(opened("overview"), "button", "Score demo").click().run())
-    checked(widget(opened("explore"), "button", "Score it").click().run())
+    overview, explore = (opened(name) for name in ("overview", "explore"))
+
+    def start(*what: object) -> int:
+        started.append(what)
+        return os.getpid()
+
+    monkeypatch.setattr(processes, "start_scoring", start)
+    checked(widget(overview, "button", "Score demo").click().run())
+    assert "is being scored" in overview.text[0].value
+    checked(widget(explore, "button", "Score it").click().run())
+    assert "Scoring has begun" in explore.info[0].value
     app = opened("datasets")
     widget(app, "text_input", "Score with the model").set_value("some/model")
     checked(widget(app, "button", "Score").click().run())
@@ -326,7 +335,7 @@ def test_a_scorer_is_started_from_a_button(workspace: Workspace, monkeypatch: py
 
 
 def test_the_demo_is_loaded_with_a_button(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "start_scoring", lambda *what: None)
+    monkeypatch.setattr(processes, "start_scoring", lambda *what: os.getpid())
     app = opened("overview")
     checked(widget(app, "button", "Load the demo").click().run())
     assert workspace.dataset_names() == ["demo"] and not app.error
