@@ -33,7 +33,10 @@ def body(frame: Frame) -> None:
     version = resources.version(view)
     look = Look(view, version, resources.light_table(version, view), resources.columns(version, view), state.filters())
     states = activity.score_states(frame.workspace, frame.dataset)
-    _figures(look, next((one for one in states if one.score_id == frame.score_id), None))
+    scoring = next((one for one in states if one.score_id == frame.score_id), None)
+    _figures(look, scoring)
+    if scoring and scoring.state in ("stopped", "failed", "lost") and not resources.scorer_lives(frame.workspace, frame.dataset):
+        _unfinished(frame, scoring)
     _tools(look)
     if "reward_chosen" in look.table:
         _reward_charts(look)
@@ -59,6 +62,13 @@ def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
             _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
         if scoring and scoring.truncated:
             _figure("cut to fit", f"{scoring.truncated:,}", "rows")
+
+
+def _unfinished(frame: Frame, scoring: activity.ScoreState) -> None:
+    words = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}[scoring.state]
+    why = f" ({widgets.plain(scoring.message)})" if scoring.state == "failed" and scoring.message else ""
+    st.warning(f"Scoring {words} at {scoring.done:,} of {scoring.total:,} rows{why}. What is scored is kept.")
+    st.button("Go on scoring", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model))
 
 
 def _figure(label: str, value: str, below: str) -> None:

@@ -57,13 +57,13 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
-        pickers = st.container()
-        line = st.container()
+        pickers, line = st.container(), st.container()
     before = _tick(workspace)
 
     def draw() -> None:
-        with line:
-            _running_line(activity.running(workspace))
+        for place in (pickers, line):
+            place.empty()  # a fragment may fill a container outside of it only where it wrote something in the full run
+        _guarded(lambda: _running_line(line, workspace))
         _guarded(lambda: body(_pickers(pickers, workspace)))
         if _tick(workspace) != before:
             st.rerun()  # the first has begun or the last has ended: draw with another timer, or with none
@@ -118,11 +118,10 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
     return Frame(workspace, dataset, chosen or None)
 
 
-def _running_line(now: list[activity.ScoreState]) -> None:
-    for one in now:
+def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:
+    for one in activity.running(workspace):
         share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
         left = f", {widgets.duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.score_id else {})
-        st.page_link(
-            page("explore.py"), label=f"scoring {widgets.plain(one.dataset)} {share}{left}", icon=":material/sync:", query_params=query
-        )
+        label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
+        place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)

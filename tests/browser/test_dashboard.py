@@ -15,6 +15,7 @@ from deft_core.preferences import Message, Preference, Response
 from deft_core.queries import light_table, open_view
 from deft_core.reading import visible
 from deft_core.workspace import Workspace, write_json
+from tests.browser.conftest import WAIT_MILLISECONDS
 from tests.score_sets import preferences, write_dataset, write_scores
 
 pytestmark = pytest.mark.browser
@@ -137,6 +138,19 @@ def test_histograms_fill_while_the_scorer_runs_and_the_timer_stops_after(serve: 
     write_json(folder / "status.json", status | {"state": "finished"})
     expect(page.get_by_role("link", name="scoring demo")).to_have_count(0)
     expect(page.get_by_text("rows/s")).to_have_count(0)
+
+
+def test_a_scorer_that_fails_says_why_without_a_click(serve: Serve, page: Page, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_dataset(workspace, "plain", preferences(8))
+    page.goto(f"{serve(workspace.root)}/datasets")
+    page.get_by_role("textbox", name="Score with the model").fill(str(tmp_path / "no model here"))
+    page.get_by_role("button", name="Score", exact=True).click()
+    expect(page.get_by_role("button", name="Score", exact=True)).to_be_enabled()
+    page.get_by_role("button", name="See its rows and rewards").click()
+    expect(page.get_by_text("Scoring failed")).to_be_visible(timeout=2 * WAIT_MILLISECONDS)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_role("button", name="Score it")).to_be_visible()
 
 
 def test_text_of_a_dataset_is_harmless_and_readable(serve: Serve, page: Page, tmp_path: Path) -> None:

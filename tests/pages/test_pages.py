@@ -268,6 +268,16 @@ def test_while_a_scorer_runs_the_page_says_how_far_it_is(workspace: Workspace) -
     assert metric(app, "rows") == "40" and not app.error
 
 
+def test_scoring_that_ended_early_goes_on_from_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, started = preferences(40), []
+    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=10, state="stopped")
+    monkeypatch.setattr(processes, "start_scoring", lambda *what: started.append(what) or os.getpid())
+    app = opened("explore")
+    assert "was stopped at 10 of 40 rows" in app.warning[0].value
+    checked(widget(app, "button", "Go on scoring").click().run())
+    assert started == [(workspace.root, "demo", "tiny")] and not app.warning
+
+
 # data and overview
 
 
