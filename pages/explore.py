@@ -33,7 +33,7 @@ def body(frame: Frame) -> None:
     version = resources.version(view)
     look = Look(view, version, resources.light_table(version, view), resources.columns(version, view), state.filters())
     states = activity.score_states(frame.workspace, frame.dataset)
-    scoring = next((one for one in states if one.score_id == frame.score_id), None)
+    scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
     _figures(look, scoring)
     if scoring and scoring.state in ("stopped", "failed", "lost") and not resources.scorer_lives(frame.workspace, frame.dataset):
         _unfinished(frame, scoring)

@@ -31,8 +31,22 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
+def settled(page: Page) -> None:
+    """Everything is drawn and stands still: a click goes where it is aimed."""
+    expect(page.get_by_test_id("stDataFrame").locator("canvas").first).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    page.wait_for_function(
+        """() => new Promise(done => {
+            const places = () => JSON.stringify([...document.querySelectorAll('.nsewdrag, canvas')].map(one => one.getBoundingClientRect()))
+            const before = places()
+            setTimeout(() => done(before === places() && !document.querySelector('[data-testid=stSkeleton]')), 300)
+        })"""
+    )
+
+
 def drag(page: Page, chart: str, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draws a box on a chart, from and to parts of its width and height."""
+    settled(page)
     area = page.locator(f'[class*="st-key-drawn-{chart}"] .nsewdrag')
     area.scroll_into_view_if_needed()
     box = area.bounding_box()
@@ -86,7 +100,11 @@ def test_a_box_on_a_histogram_narrows_everything_to_exact_counts(serve: Serve, p
 
 def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore")
-    page.locator('[class*="st-key-drawn-bars-source"] .bars .point').first.click(force=True)  # Plotly listens on a layer above it
+    settled(page)
+    bar = page.locator('[class*="st-key-drawn-bars-source"] .bars .point path').first
+    bar.hover(force=True)  # Plotly listens on a layer above it, and takes a click for what it has noticed under the mouse before
+    page.wait_for_function("() => [...document.querySelectorAll('.js-plotly-plot')].some(plot => plot._hoverdata?.length)")
+    bar.click(force=True)
     page.wait_for_url("**filter=is**")
     assert filters(page) == ['is ["forum"] source']
     shown_rows(page, ROWS // 5)
@@ -97,6 +115,7 @@ def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve,
 def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: Page, workspace: Workspace) -> None:
     ids = list(light_table(open_view(workspace, "demo")).sort_values("reward_chosen", ascending=False)["id"])
     page.goto(f"{serve(workspace.root)}/explore")
+    settled(page)
     page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 150, "y": 35 * 3 + 15}, force=True)
     expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
     assert f"row={ids[2]}" in page.url
@@ -109,6 +128,7 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
 
 def test_a_heading_sorts_all_rows(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore?chart=none")
+    settled(page)
     page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 330, "y": 15}, force=True)
     expect(page.get_by_text("sorted by reward_chosen ↑")).to_be_visible()
     assert "sort=reward_chosen" in page.url
