@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deft_core.errors import DeftError, InputError
-from deft_core.terminal import ProgressLine, duration, explain
+from deft_core.status import duration
+from deft_core.terminal import ProgressLine, explain
 from deft_core.workspace import Workspace, default_root
 
 __all__ = ["app", "main"]

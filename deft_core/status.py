@@ -13,7 +13,7 @@ from typing import Any
 from deft_core import processes
 from deft_core.workspace import read_json, write_json
 
-__all__ = ["Pace", "Say", "Status", "read_status"]
+__all__ = ["Pace", "Say", "Status", "duration", "read_status"]
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -25,6 +25,16 @@ def read_status(folder: Path) -> dict[str, Any] | None:
         return None
     status = read_json(path)
     return status | {"state": processes.status_of(status)}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Status:

@@ -9,20 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from deft_core.errors import DeftError
+from deft_core.status import duration
 
-__all__ = ["ProgressLine", "duration", "explain"]
+__all__ = ["ProgressLine", "explain"]
 
 _EVERY_SECONDS = 10.0  # between lines where standard error is a file
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def explain(error: DeftError) -> None:

@@ -60,7 +60,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"one JSON object in {path}", f"a damaged file ({error})", "Restore the file or remove its folder.") from None
     if not isinstance(value, dict):
         raise InputError(f"one JSON object in {path}", type(value).__name__, "Restore the file or remove its folder.")
     return value

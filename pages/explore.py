@@ -8,6 +8,7 @@ from deft_core import charts
 from deft_core.filters import Filter, OneOf, Search, from_text, to_text, words
 from deft_core.preferences import SPLITS
 from deft_core.queries import open_view
+from deft_core.status import duration
 from pages.shared import activity, brushing, inspector, resources, rows, state, widgets
 from pages.shared.brushing import Look
 from pages.shared.frame import Frame, open_page, page
@@ -57,7 +58,7 @@ def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
                 _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
             _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
         if scoring and scoring.running:
-            left = f"{widgets.duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
+            left = f"{duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
             rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
             _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
         if scoring and scoring.truncated:

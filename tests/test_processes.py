@@ -7,7 +7,7 @@ import sys
 import psutil
 
 from deft_core.processes import alive, identity, start_detached, status_of
-from deft_core.status import Pace, Status, read_status
+from deft_core.status import Pace, Status, duration, read_status
 
 
 def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not():
@@ -78,3 +78,7 @@ def test_pace_counts_from_where_an_earlier_process_stopped(tmp_path):
 
 def test_no_status_is_none(tmp_path):
     assert read_status(tmp_path) is None
+
+
+def test_durations_as_people_say_them():
+    assert [duration(seconds) for seconds in (0.4, 59, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 5 min"]

@@ -107,3 +107,10 @@ def test_score_sets_come_newest_first(workspace):
         folder.mkdir(parents=True)
         write_json(folder / "score.json", {"created": created})
     assert workspace.score_ids("one") == ["b", "c", "a"]
+
+
+def test_a_damaged_file_is_an_error_in_three_parts(tmp_path):
+    path = tmp_path / "status.json"
+    path.write_text('{"state": "run')
+    with pytest.raises(InputError, match=r"Expected one JSON object in .*status.json; found a damaged file \(.*\)\. Restore"):
+        read_json(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from deft_core.errors import DeftError
+from deft_core.status import duration
 from deft_core.workspace import Workspace
 from pages.shared import activity, resources, state, widgets
 
@@ -73,8 +74,11 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
 
 def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
-    now = activity.running(workspace)
-    if not now and not resources.importing_now(workspace) and not resources.scorer_lives(workspace):
+    try:
+        now = activity.running(workspace)
+        if not now and not resources.importing_now(workspace) and not resources.scorer_lives(workspace):
+            return None
+    except DeftError:  # a damaged file: the body meets it too, and says so
         return None
     return LARGE_TICK_SECONDS if any(one.total > LARGE_ROWS for one in now) else TICK_SECONDS
 
@@ -121,7 +125,7 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
 def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:
     for one in activity.running(workspace):
         share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
-        left = f", {widgets.duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
+        left = f", {duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.score_id else {})
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)

@@ -73,14 +73,6 @@ def figures_table(rows: pd.DataFrame) -> None:
     st.dataframe(rows, hide_index=True, column_config=numbers)
 
 
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown time"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 

@@ -58,6 +58,14 @@ def drag(page: Page, chart: str, start: tuple[float, float], end: tuple[float, f
     page.mouse.up()
 
 
+def click_cell(page: Page, x: int, row: int) -> None:
+    """Clicks into a row of the table, 0 being its headings; like a hand, the mouse is there before it presses."""
+    canvas, place = page.get_by_test_id("stDataFrame").locator("canvas").first, {"x": x, "y": 35 * row + 15}
+    canvas.hover(position=place, force=True)
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    canvas.click(position=place, force=True, delay=50)
+
+
 def filters(page: Page) -> list[str]:
     return parse_qs(urlsplit(page.url).query).get("filter", [])
 
@@ -116,7 +124,7 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
     ids = list(light_table(open_view(workspace, "demo")).sort_values("reward_chosen", ascending=False)["id"])
     page.goto(f"{serve(workspace.root)}/explore")
     settled(page)
-    page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 150, "y": 35 * 3 + 15}, force=True)
+    click_cell(page, 150, row=3)
     expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
     assert f"row={ids[2]}" in page.url
     expect(page.locator("[title*=contribution]").first).to_be_visible()
@@ -129,7 +137,7 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
 def test_a_heading_sorts_all_rows(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore?chart=none")
     settled(page)
-    page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 330, "y": 15}, force=True)
+    click_cell(page, 330, row=0)
     expect(page.get_by_text("sorted by reward_chosen ↑")).to_be_visible()
     assert "sort=reward_chosen" in page.url
 
