@@ -1,11 +1,11 @@
 # make app and make test set everything up by themselves; the other targets build on the same environment.
 PYTHON ?= python3.11
 BIN := .venv/bin
-STAMP := .venv/.installed
+STAMP := .venv/.dev
 
 .PHONY: app test test-slow test-browser lint format types bench clean
 
-app: $(STAMP)
+app: .venv/.app
 	$(BIN)/deft app --demo
 
 test: $(STAMP)
@@ -36,9 +36,13 @@ clean:
 	rm -rf .venv
 
 # Python 3.11 under whatever name this machine knows it by.
-$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+.venv/.app: requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Expected Python 3.11 as '$(PYTHON)'; found none. Install it, or run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(STAMP): .venv/.app requirements-dev.txt
+	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@

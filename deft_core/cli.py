@@ -20,7 +20,7 @@ from rich.table import Table
 
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
-from deft_core.terminal import ProgressLine, explain
+from deft_core.terminal import ProgressLine, explain, printable
 from deft_core.workspace import Workspace, default_root
 
 __all__ = ["app", "main"]
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one
 Name = Annotated[str, typer.Argument(help="A dataset of the workspace.")]
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
-BatchTokens = Annotated[int, typer.Option(help="Padded tokens in one forward pass.")]
+BatchTokens = Annotated[int | None, typer.Option(help="Padded tokens in one forward pass; else what suits the device.")]
 MaxLength = Annotated[int, typer.Option(help="Tokens of prompt and one response; longer prompts are cut from the left.")]
 
 
@@ -42,6 +42,10 @@ def main() -> None:
         app()
     except DeftError as error:
         explain(error)
+        sys.exit(1)
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        where = str(error.filename or "the file named")
+        explain(DeftError(f"to read or write {where}", error.strerror or str(error), "Check the path, its rights and the space left."))
         sys.exit(1)
 
 
@@ -140,7 +144,7 @@ def score(
     name: Name,
     model: Model = "smollm2-135m",
     limit: Limit = None,
-    batch_tokens: BatchTokens = 2048,
+    batch_tokens: BatchTokens = None,
     max_length: MaxLength = 1024,
     as_json: Json = False,
 ) -> None:
@@ -222,4 +226,4 @@ def _cell(value: Any) -> Any:
         words = f"{value:,.4g}"
     else:
         words = " ".join(str(value).split())
-    return Text("".join(c if c.isprintable() else "�" for c in words[:400]))
+    return Text(printable(words[:400]))

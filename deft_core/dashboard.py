@@ -34,7 +34,9 @@ def _unscored(workspace: Workspace) -> bool:
     states = [read_status(workspace.score_set(DEMO, score_id)) for score_id in workspace.score_ids(DEMO)]
     finding = read_status(workspace.scores(DEMO))
     at_work = finding is not None and finding["state"] == "running"
-    return not at_work and not any(status and status["state"] in ("running", "finished") for status in states)
+    rows = workspace.dataset_info(DEMO)["rows_kept"]
+    done = any(status and (status["state"] == "running" or status.get("done") == rows) for status in states)
+    return not at_work and not done
 
 
 def serve(workspace: Workspace, port: int) -> None:

@@ -3,13 +3,12 @@
 DeftError
 ├── InputError      a file, a row, an option or a query that cannot be used
 ├── NotFoundError   a dataset, score set, selection or run that is not in the workspace
-├── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
-└── BusyError       somebody else is writing the same thing
+└── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
 """
 
 from __future__ import annotations
 
-__all__ = ["BusyError", "DeftError", "InputError", "ModelError", "NotFoundError"]
+__all__ = ["DeftError", "InputError", "ModelError", "NotFoundError"]
 
 
 class DeftError(Exception):
@@ -38,7 +37,3 @@ class NotFoundError(DeftError):
 
 class ModelError(DeftError):
     """A model or tokenizer cannot be loaded or used."""
-
-
-class BusyError(DeftError):
-    """Another process holds what this one wants to write."""

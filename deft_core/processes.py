@@ -1,7 +1,7 @@
 """Processes that outlive the one that started them: who they are, whether they live, how they are started.
 
 A process is named by its pid and its creation time, so that a pid the system has given away again is never mistaken
-for it. Knows nothing of what the processes do.
+for it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -57,11 +58,15 @@ def start_detached(arguments: Sequence[str], log: Path) -> int:
             start_new_session=True,
             cwd=Path(__file__).parents[1],
         )
-    child.returncode = 0  # it is nobody's child to wait for: init reaps it, and no warning when this object goes
+    Thread(target=child.wait, daemon=True).start()  # reaps it, should this process outlive it
     return child.pid
 
 
-def start_scoring(root: Path, dataset: str, model: str = "smollm2-135m") -> int:
+def start_scoring(
+    root: Path, dataset: str, model: str = "smollm2-135m", *, max_length: int | None = None, batch_tokens: int | None = None
+) -> int:
     """Score `dataset` of the workspace at `root` in a detached process; returns its pid. A second one follows the first."""
     arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "score", dataset, "--model", model]
+    for option, value in (("--max-length", max_length), ("--batch-tokens", batch_tokens)):
+        arguments += [option, str(value)] if value else []
     return start_detached(arguments, root / "scores" / dataset / "log.txt")

@@ -16,6 +16,7 @@ from deft_core.workspace import read_json, write_json
 __all__ = ["Pace", "Say", "Status", "duration", "read_status"]
 
 Say = Callable[[dict[str, Any]], None]
+_COUNTERS = ("done", "tokens", "truncated")  # true of what is on disk until the process that goes on has counted again
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:
@@ -47,7 +48,8 @@ class Status:
         self.before = read_status(folder) or {}
         self.path, self.say = folder / "status.json", say
         self.earlier_seconds = float(self.before.get("seconds", 0.0))
-        self.values: dict[str, Any] = processes.identity() | {"state": "running", "phase": "starting", "message": None} | values
+        self.values: dict[str, Any] = {key: self.before[key] for key in _COUNTERS if key in self.before}
+        self.values |= processes.identity() | {"state": "running", "phase": "starting", "message": None} | values
         self.began = self.written = time.monotonic()
 
     def __enter__(self) -> Status:

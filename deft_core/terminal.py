@@ -11,15 +11,20 @@ from rich.progress import BarColumn, Progress, TextColumn
 from deft_core.errors import DeftError
 from deft_core.status import duration
 
-__all__ = ["ProgressLine", "explain"]
+__all__ = ["ProgressLine", "explain", "printable"]
 
 _EVERY_SECONDS = 10.0  # between lines where standard error is a file
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin without what could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
 def explain(error: DeftError) -> None:
     console = Console(stderr=True, highlight=False)
     for label, part in (("expected", error.expected), ("found", error.found), ("do", error.remedy)):
-        console.print(f"{label + ':':<10}{part}", markup=False, soft_wrap=True)
+        console.print(f"{label + ':':<10}{printable(part)}", markup=False, soft_wrap=True)
 
 
 def status_words(status: dict[str, Any]) -> str:

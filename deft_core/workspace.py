@@ -124,9 +124,11 @@ class Workspace:
         return self.scores(name) / checked_name(score_id, "score set")
 
     def score_ids(self, name: str) -> list[str]:
-        """Newest first."""
-        found = self.scores(name).glob("[!.]*/score.json")
-        return [path.parent.name for path in sorted(found, key=lambda path: read_json(path)["created"], reverse=True)]
+        """Score sets of the dataset as it is now, newest first; a set of data that was replaced since is not among them."""
+        fingerprint = self.dataset_info(name)["fingerprint"]
+        found = {path.parent.name: read_json(path) for path in self.scores(name).glob("[!.]*/score.json")}
+        current = [score_id for score_id, about in found.items() if about.get("dataset_fingerprint") == fingerprint]
+        return sorted(current, key=lambda score_id: str(found[score_id]["created"]), reverse=True)
 
     # writing
 

@@ -106,6 +106,24 @@ def test_bad_input_is_explained(small, capsys, monkeypatch, arguments, words):
     assert "Traceback" not in err
 
 
+def test_what_the_system_refuses_is_explained(small, tmp_path, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path)
+    assert code == 1
+    assert str(tmp_path.name) in err
+    (tmp_path / "file").touch()
+    code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "file", "import", tmp_path / "small.jsonl", "--name", "x")
+    assert code == 1
+    assert "Check the path" in err
+
+
+def test_an_error_cannot_steer_the_terminal(workspace, tmp_path, capsys, monkeypatch):
+    (tmp_path / "odd.jsonl").write_text('{"\\u001b[2Jcolumn": 1}\n')
+    code, err = failing(capsys, monkeypatch, "--workspace", workspace.root, "import", tmp_path / "odd.jsonl", "--name", "x")
+    assert code == 1
+    assert "\x1b" not in err
+    assert "�[2Jcolumn" in err
+
+
 def test_wrong_usage_is_exit_code_2(capsys, monkeypatch):
     assert failing(capsys, monkeypatch, "score")[0] == 2
     assert failing(capsys, monkeypatch, "import", "x")[0] == 2

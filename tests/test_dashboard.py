@@ -17,12 +17,18 @@ def test_the_demo_is_scored_once_and_again_only_where_it_was_left(tmp_path, monk
 
     folder = workspace.score_set("demo", "tiny")
     folder.mkdir(parents=True)
-    write_json(folder / "score.json", {"created": "2026-11-22"})
-    with Status(folder, lambda _: None):
+    fingerprint = workspace.dataset_info("demo")["fingerprint"]
+    write_json(folder / "score.json", {"created": "2026-11-22", "dataset_fingerprint": fingerprint})
+    with Status(folder, lambda _: None, done=296):
         dashboard.prepare_demo(workspace, said.append)  # somebody is at work on it
     dashboard.prepare_demo(workspace, said.append)  # it is finished
     assert len(started) == 1
 
+    with Status(folder, lambda _: None, done=5):
+        pass
+    dashboard.prepare_demo(workspace, said.append)  # a few rows alone were asked for, and are there
+    assert len(started) == 2
+
     write_json(folder / "status.json", {"state": "running", "pid": 2**22 + 1, "started": 0.0})
     dashboard.prepare_demo(workspace, said.append)  # its process was killed
-    assert len(started) == 2
+    assert len(started) == 3

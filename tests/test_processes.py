@@ -37,7 +37,7 @@ def test_final_states_are_believed():
 def test_a_detached_process_has_its_own_session_and_writes_to_its_log(tmp_path):
     log = tmp_path / "new" / "log.txt"
     pid = start_detached(["-c", "import os, sys; print(os.getsid(0) == os.getpid(), sys.stdin.read() == '')"], log)
-    os.waitpid(pid, 0)
+    psutil.Process(pid).wait()
     assert log.read_text() == "True True\n"
 
 

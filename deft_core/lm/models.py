@@ -57,6 +57,11 @@ class LanguageModel:
     dtype: torch.dtype
 
     @property
+    def batch_tokens(self) -> int:
+        """Padded tokens of a forward that suit the device: on a CPU what its caches hold, on a GPU what keeps it busy."""
+        return 512 if self.device.type == "cpu" else 32_768
+
+    @property
     def longest(self) -> int:
         """The most tokens the model has positions for."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 1_000_000)

@@ -7,7 +7,7 @@ its Parquet file is there; its pooled vectors are written before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from deft_core.errors import InputError
 from deft_core.lm.scoring import ResponseScore
 from deft_core.lm.tokens import TokenRow
 from deft_core.workspace import replace_atomically
@@ -66,10 +67,12 @@ def rows_done(folder: Path) -> int:
     return sum(_rows_in(part) for part in folder.glob("part-*.parquet"))
 
 
-def truncated_rows(folder: Path) -> int:
-    """How many rows lost tokens to the length limit, over the parts there are."""
-    parts = (pq.read_table(part, columns=["truncated_tokens"])["truncated_tokens"] for part in folder.glob("part-*.parquet"))
-    return sum(int(pc.sum(pc.greater(column, 0)).as_py() or 0) for column in parts)
+def truncated_rows(folder: Path, without: Collection[int] = ()) -> int:
+    """How many rows lost tokens to the length limit, over the parts there are but for those about to be scored again."""
+    again = {_part(folder, k) for k in without}
+    parts = [part for part in folder.glob("part-*.parquet") if part not in again]
+    columns = (pq.read_table(part, columns=["truncated_tokens"])["truncated_tokens"] for part in parts)
+    return sum(int(pc.sum(pc.greater(column, 0)).as_py() or 0) for column in columns)
 
 
 def missing_parts(folder: Path, all_rows: int, wanted: int) -> list[tuple[int, int, int]]:
@@ -83,8 +86,10 @@ def rows_of(pairs: Path, ids: list[str], missing: list[tuple[int, int, int]]) ->
     data = pads.dataset(pairs)
     for k, start, end in missing:
         wanted = (pc.field("id") >= ids[start]) & (pc.field("id") <= ids[end - 1])
-        table = data.to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id")
-        yield k, table.to_pydict()
+        rows = data.to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id").to_pydict()
+        if rows["id"] != ids[start:end]:
+            raise InputError(f"the rows of {pairs} as they were when scoring began", "others", "Score the dataset that took its place.")
+        yield k, rows
 
 
 def score_columns(ranks: list[int], row: TokenRow, scores: list[ResponseScore]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from numpy.typing import NDArray
 
 from deft_core import discrepancy
-from deft_core.errors import InputError
+from deft_core.errors import InputError, ModelError
 from deft_core.lm import models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.scoring import ResponseScore, Scorer
@@ -35,7 +35,7 @@ _COUNT_ROWS = 2048  # rows tokenised at a time while counting
 class ScoreSettings:
     model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
     limit: int | None = None  # only the first so many rows by id
-    batch_tokens: int = 2048  # padded tokens in one forward
+    batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device
     max_length: int = 1024  # tokens of prompt and one response
 
     def __post_init__(self) -> None:
@@ -70,7 +70,8 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     with Status(scores, say) as finding:
         folder = models.local_folder(settings.model, lambda words: finding.update(phase=words))
         fingerprints = models.fingerprint(folder)
-    about = {"dataset": name, "dataset_fingerprint": info["fingerprint"], "model": settings.model, "max_length": settings.max_length}
+    model = str(folder.resolve()) if Path(settings.model).is_dir() else settings.model  # whoever goes on may stand elsewhere
+    about = {"dataset": name, "dataset_fingerprint": info["fingerprint"], "model": model, "max_length": settings.max_length}
     about |= {"model_fingerprint": fingerprints[0], "tokenizer_fingerprint": fingerprints[1], "device": models.pick_device().type}
     identity = " ".join(str(about[key]) for key in sorted(about) if key not in ("dataset", "model"))
     about["score_id"] = f"{models.short_name(settings.model)}-{blake2b(identity.encode(), digest_size=4).hexdigest()}"
@@ -79,9 +80,14 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     with _writer_lock(target, say):
         rows = int(info["rows_kept"])
         wanted = min(settings.limit or rows, rows)
+        if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
+            raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
         if score_parts.missing_parts(target, rows, wanted):
             with Status(target, say, total=wanted) as status:
                 _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
+        elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
+            with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
+                pass
         return _report(target)
 
 
@@ -101,7 +107,7 @@ def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about
     lm = models.load(settings.model, folder)
     if not (target / "score.json").is_file():
         _begin(pairs, target, lm, settings, about, status)
-    _score_parts(pairs, target, lm, settings.batch_tokens, wanted, status)
+    _score_parts(pairs, target, lm, settings.batch_tokens or lm.batch_tokens, wanted, status)
 
 
 def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
@@ -110,14 +116,15 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
     counted = _count(pairs, lm, max_length, status)
     d = discrepancy.discrepancy(counted.chosen, counted.rejected)
     status.update(phase="checking the layout against a plain forward")
-    layout = selfcheck.choose_layout(lm, d, counted.sample, settings.batch_tokens)
+    batch_tokens = settings.batch_tokens or lm.batch_tokens
+    layout = selfcheck.choose_layout(lm, d, counted.sample, batch_tokens)
     table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), counted.chosen, counted.rejected)
     replace_atomically(target / "discrepancy.parquet", lambda path: table.to_parquet(path, index=False))
     score_parts.save_array(target / "head.npy", lm.head.weight.float().cpu().numpy())
     if lm.head.bias is not None:
         score_parts.save_array(target / "head_bias.npy", lm.head.bias.float().cpu().numpy())
     about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch."), "max_length": max_length}
-    about |= {"batch_tokens": settings.batch_tokens, "pairs": counted.rows}
+    about |= {"batch_tokens": batch_tokens, "pairs": counted.rows}
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
     about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
@@ -128,7 +135,7 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
 class _Counted:
     chosen: NDArray[np.int64]  # [V]
     rejected: NDArray[np.int64]  # [V]
-    sample: list[TokenRow]  # the longest row and a few others, for the self-check
+    sample: list[TokenRow]  # rows for the self-check: the longest in all, the one with the longest sequence, a few others
     rows: int
 
 
@@ -136,7 +143,7 @@ def _count(pairs: Path, lm: LanguageModel, max_length: int, status: Status) -> _
     """Token counts of top-ranked and other responses over the whole training split, whatever the limit."""
     counts = np.zeros((2, lm.head.weight.shape[0]), dtype=np.int64)  # chosen, rejected
     sample: list[TokenRow] = []
-    longest = TokenRow([], [], [])
+    longest = widest = TokenRow([], [[]], [True])
     total, read = pq.read_metadata(pairs).num_rows, 0
     for batch in pq.ParquetFile(pairs).iter_batches(_COUNT_ROWS, columns=["split", "prompt", "responses", "ranks"]):
         columns = batch.to_pydict()
@@ -144,14 +151,22 @@ def _count(pairs: Path, lm: LanguageModel, max_length: int, status: Status) -> _
         for split, ranks, row in zip(columns["split"], columns["ranks"], rows, strict=True):
             if split == "train":
                 for rank, ids in zip(ranks, row.responses, strict=True):
-                    np.add.at(counts[int(rank > 1)], ids, 1)
+                    np.add.at(counts[int(rank > 1)], _known(ids, counts.shape[1]), 1)
         sample = sample or sorted(rows, key=TokenRow.input_tokens)[:: max(1, len(rows) // 3)]
         longest = max([longest, *rows], key=TokenRow.input_tokens)
+        widest = max([widest, *rows], key=TokenRow.longest_sequence)  # the first to feel a sliding window
         read += len(rows)
         status.update(phase="counting tokens", done=read, total=total)
     if not counts.any(axis=1).all():
         raise InputError("training rows to count tokens in", "none", "Import with smaller --heldout and --judge fractions.")
-    return _Counted(counts[0], counts[1], [longest, *sample[:3]], total)
+    return _Counted(counts[0], counts[1], [longest, widest, *sample[:3]], total)
+
+
+def _known(ids: list[int], vocabulary: int) -> list[int]:
+    if ids and max(ids) >= vocabulary:
+        found = f"token {max(ids)} for a model of {vocabulary}"
+        raise ModelError("a tokenizer whose tokens the model has logits for", found, "Use the tokenizer the model was trained with.")
+    return ids
 
 
 def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int, wanted: int, status: Status) -> None:
@@ -161,7 +176,7 @@ def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int
     ids = score_parts.ordered_ids(pairs)
     missing = score_parts.missing_parts(target, len(ids), wanted)
     done = wanted - sum(end - start for _, start, end in missing)
-    pace = Pace(status, done, wanted, score_parts.truncated_rows(target), int(status.before.get("tokens", 0)))
+    pace = Pace(status, done, wanted, score_parts.truncated_rows(target, [k for k, _, _ in missing]), int(status.before.get("tokens", 0)))
     for k, rows in score_parts.rows_of(pairs, ids, missing):
         row_tokens = token_rows(lm.tokenizer, rows["prompt"], rows["responses"], about["max_length"])
         scores: list[list[ResponseScore]] = [[] for _ in row_tokens]
@@ -176,5 +191,5 @@ def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int
 def _report(target: Path) -> ScoreReport:
     about, status = read_json(target / "score.json"), read_json(target / "status.json")
     pairs, seconds = score_parts.rows_done(target), float(status["seconds"])
-    rates = round(pairs / seconds, 3), round(status["tokens"] / seconds, 1)
+    rates = round(pairs / seconds, 3), round(status.get("tokens", 0) / seconds, 1)
     return ScoreReport(about["dataset"], about["model"], about["score_id"], pairs, round(seconds, 2), *rates, about["layout"])

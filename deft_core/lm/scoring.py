@@ -68,10 +68,10 @@ class Scorer:
         lm: LanguageModel,
         d: NDArray[np.float64],
         layout: str = "prefix-shared",
-        batch_tokens: int = 2048,
+        batch_tokens: int | None = None,
         own_logits: bool = False,
     ) -> None:
-        self.lm, self.layout, self.batch_tokens, self.own_logits = lm, layout, batch_tokens, own_logits
+        self.lm, self.layout, self.batch_tokens, self.own_logits = lm, layout, batch_tokens or lm.batch_tokens, own_logits
         vocabulary = lm.head.weight.shape[0]
         if len(d) != vocabulary:
             raise ModelError(f"a discrepancy over the model's {vocabulary} token ids", f"{len(d)}", "Use the d of this model's tokenizer.")

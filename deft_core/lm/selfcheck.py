@@ -46,7 +46,7 @@ def choose_layout(lm: LanguageModel, d: NDArray[np.float64], rows: Sequence[Toke
         pairs = [(s, r, row) for row, ss, rs in zip(rows, scores, reference, strict=True) for s, r in zip(ss, rs, strict=True)]
         reward = max(abs(s.reward - r[0]) for s, r, _ in pairs)
         logp = max(abs(s.logp - r[1]) / max(1, len(s.token_logps)) for s, r, _ in pairs)
-        reward_limit, logp_limit = (1e-4, 1e-4) if lm.dtype == torch.float32 else (1e-2, 5e-2)
+        reward_limit, logp_limit = (1e-5, 1e-5) if lm.dtype == torch.float32 else (1e-2, 5e-2)
         if reward <= reward_limit and logp <= logp_limit:
             return Layout(layout, own_logits, "; ".join(reasons) or None, reward)
         reasons.append(f"{name} differs from a plain forward by {reward:.1e} in reward and {logp:.1e} a token in log-probability")

@@ -13,6 +13,9 @@ from typing import Any
 
 __all__ = ["Conversation", "TokenRow", "cut", "prompt_text", "token_bytes", "token_rows"]
 
+# some templates write today's date into the prompt; the same data must give the same scores tomorrow
+_WITHOUT_CLOCK = "{%- macro strftime_now(format) %}01 Jan 2026{%- endmacro %}"
+
 Conversation = Sequence[dict[str, str]]  # [{"role": ..., "content": ...}]
 
 
@@ -24,6 +27,10 @@ class TokenRow:
     responses: list[list[int]]  # best first, without special tokens
     ended: list[bool]  # False where the response was cut: its end was never seen
     removed: int = 0  # tokens cut from prompt and responses together
+
+    def longest_sequence(self) -> int:
+        """Tokens of the prompt with its longest response."""
+        return len(self.prompt) + max(map(len, self.responses))
 
     def input_tokens(self) -> int:
         return len(self.prompt) + sum(map(len, self.responses))
@@ -63,7 +70,8 @@ def prompt_text(tokenizer: Any, prompt: Conversation) -> str:
 
     for messages in (list(prompt), _fold_system(prompt)):
         try:
-            return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            template = _WITHOUT_CLOCK + tokenizer.chat_template
+            return str(tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True))
         except TemplateError:
             continue
     return _as_lines(tokenizer, prompt)

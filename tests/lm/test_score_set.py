@@ -1,5 +1,6 @@
 """A score set on disk: what it holds, how it goes on, who may write it."""
 
+import json
 import threading
 
 import numpy as np
@@ -9,12 +10,15 @@ from filelock import FileLock
 
 from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, ModelError
+from deft_core.importing import import_source
 from deft_core.lm import score_parts, score_set
 from deft_core.lm.models import load
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.lm.scoring import ResponseScore, Scorer, reference_scores
 from deft_core.lm.tokens import TokenRow, token_rows
-from deft_core.workspace import read_json
+from deft_core.workspace import read_json, write_json
+from tests.conftest import small_rows
+from tests.tiny_model import save_model, tiny_config
 
 
 @pytest.fixture
@@ -152,6 +156,78 @@ def test_a_second_scorer_says_who_is_at_work_and_then_finds_it_done(small, setti
     thread.join(60)
     assert done == [report]
     assert heard[-1] == f"process {read_json(folder / 'status.json')['pid']} is at work on this score set: finished"
+
+
+def test_rows_cut_to_fit_are_counted_once_when_a_limit_grows(small, settings):
+    for limit in (20, None):
+        report = score(small, "small", ScoreSettings(settings.model, limit, max_length=60))
+    folder = small.score_set("small", report.score_id)
+    assert read_json(folder / "status.json")["truncated"] == len(read(small, report.score_id).query("truncated_tokens > 0")) > 20
+
+
+def test_a_set_killed_after_its_last_part_is_finished_by_the_next_run(small, settings, monkeypatch):
+    report = score(small, "small", settings)
+    path = small.score_set("small", report.score_id) / "status.json"
+    write_json(path, read_json(path) | {"state": "running", "pid": 2**22 + 1, "started": 0.0, "done": 59})
+    monkeypatch.setattr(score_set.models, "load", lambda *_: pytest.fail("the model was loaded"))
+    assert score(small, "small", settings).pairs == 60
+    assert (read_json(path)["state"], read_json(path)["done"]) == ("finished", 60)
+
+
+def test_a_resumption_stopped_while_loading_forgets_nothing(small, settings, monkeypatch):
+    report = score(small, "small", ScoreSettings(settings.model, limit=16))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(score_set.models, "load", stopped)
+        score(small, "small", settings)
+    status = read_json(small.score_set("small", report.score_id) / "status.json")
+    assert (status["state"], status["done"], status["total"]) == ("stopped", 16, 60)
+    assert score(small, "small", ScoreSettings(settings.model, limit=16)).pairs == 16
+
+
+def test_scores_of_replaced_data_are_not_scores_of_the_new(small, settings, tmp_path):
+    first = score(small, "small", settings)
+    assert small.score_ids("small") == [first.score_id]
+    import_source(small, str(tmp_path / "small.jsonl"), "small", heldout=0.5, replace=True)
+    assert small.score_ids("small") == []
+    assert score(small, "small", settings).score_id != first.score_id
+
+
+def test_data_replaced_while_it_is_scored_ends_the_scoring(small, settings, tmp_path):
+    def replace(status):
+        if status["phase"] == "scoring" and not replaced:
+            replaced.append(True)
+            other = tmp_path / "other.jsonl"
+            other.write_text("".join((tmp_path / "small.jsonl").read_text().splitlines(keepends=True)[:50]))
+            import_source(small, str(other), "small", replace=True)
+
+    replaced = []
+    with pytest.raises(InputError, match="as they were when scoring began"):
+        score(small, "small", settings, replace)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(small, tmp_path):
+    folder = save_model(tiny_config(vocab_size=100), tmp_path / "narrow")
+    with pytest.raises(ModelError, match="whose tokens the model has logits for"):
+        score(small, "small", ScoreSettings(str(folder)))
+
+
+def test_a_window_shorter_than_a_sequence_is_noticed_whatever_other_rows_look_like(workspace, tmp_path):
+    import transformers
+
+    # by all its tokens the ranking is the longest row, but only the pair has a sequence longer than the window of 64
+    rows = [{"prompt": "q", "responses": [c * 20 for c in "abcdefgh"], "scores": [8, 7, 6, 5, 4, 3, 2, 1]}]
+    rows += [{"prompt": "a long question " * 4, "responses": ["yes", "no"], "scores": [2, 1]}, *small_rows(3)]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_source(workspace, str(source), "windowed", heldout=0, judge=0)
+    settings = {"vocab_size": 257, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    settings |= {"num_key_value_heads": 2, "bos_token_id": None, "eos_token_id": 0, "initializer_range": 0.3, "sliding_window": 64}
+    folder = save_model(transformers.MistralConfig(**settings), tmp_path / "mistral")
+    assert score(workspace, "windowed", ScoreSettings(str(folder))).layout == "plain"
 
 
 def test_status_of_a_finished_set(small, settings):

@@ -61,3 +61,8 @@ def test_token_bytes_spell_the_text_exactly():
     assert b"".join(table[i] for i in ids) == text.encode()
     assert table[0] == b"<|end|>"
     assert table[257] == b"<unused 257>"
+
+
+def test_a_template_that_asks_for_the_date_gets_the_same_one_every_day():
+    dated = "{{ strftime_now('%d %b %Y') }}: {{ messages[0]['content'] }}"
+    assert prompt_text(tiny_tokenizer(dated), USER) == "01 Jan 2026: Hi"
