@@ -101,11 +101,13 @@ def test_a_folder_whose_replacement_was_killed_half_way_is_put_back(workspace):
     assert names(workspace.root / "datasets") == ["one"]
 
 
-def test_score_sets_come_newest_first(workspace):
-    for score_id, created in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
+def test_score_sets_of_the_data_as_it_is_come_newest_first(workspace):
+    with workspace.new_folder(workspace.dataset("one")) as scratch:
+        write_json(scratch / "dataset.json", {"name": "one", "fingerprint": "new"})
+    for score_id, day, fingerprint in (("a", "01", "new"), ("b", "03", "new"), ("c", "02", "new"), ("d", "04", "replaced since")):
         folder = workspace.score_set("one", score_id)
         folder.mkdir(parents=True)
-        write_json(folder / "score.json", {"created": created})
+        write_json(folder / "score.json", {"created": f"2026-01-{day}", "dataset_fingerprint": fingerprint})
     assert workspace.score_ids("one") == ["b", "c", "a"]
 
 
