@@ -199,7 +199,6 @@ def _lineage(source: str, found: list[Part], split: str | None) -> dict[str, Any
     return {
         "source": tidy(source),
         "files": [tidy(part.name) for part in found],
-        "bytes_read": sum(part.size_bytes for part in found),
         "split": split,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

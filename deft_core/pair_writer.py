@@ -109,9 +109,11 @@ class PairWriter:
         return {_SURROGATES.sub("\ufffd", column): _column_kind(kinds) for column, kinds in sorted(self.kinds.items())}
 
     def refuse(self, file: str, row: Row, problem: RowRefused) -> None:
+        reason = tidy(problem.reason)
         self.refused += 1
-        self.reasons[problem.reason] += 1
-        line = {"file": tidy(file), "line": row.line, "reason": tidy(str(problem)), "original": original_text(row)}
+        self.reasons[reason] += 1
+        detail = {"detail": tidy(problem.detail)} if problem.detail else {}
+        line = {"file": tidy(file), "line": row.line, "reason": reason, **detail, "original": original_text(row)}
         self._refused_file.write(_ENCODER.encode(line).translate(_LINE_ENDS) + "\n")
 
     def keep(self, preference: Preference, source: str | None, split: str | None) -> None:

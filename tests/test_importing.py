@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from os import urandom
+import os
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -94,7 +95,6 @@ def test_a_dataset_holds_what_was_read(workspace, tmp_path):
         "judge": 0,
         "source": source,
         "files": ["web.jsonl"],
-        "bytes_read": Path(source).stat().st_size,
         "split": None,
         "heldout_fraction": 0,
         "judge_fraction": 0,
@@ -207,15 +207,30 @@ def test_a_taken_name_is_refused_before_anything_is_read(workspace, tmp_path):
         import_source(workspace, "never read", "x")
 
 
-def test_replacing_keeps_the_decisions_also_those_made_meanwhile(workspace, tmp_path):
+def test_replacing_keeps_the_decisions_also_one_being_written_meanwhile(workspace, tmp_path):
     source = written(tmp_path / "x.jsonl", [pair(0)])
     import_source(workspace, source, "x")
     log = workspace.dataset("x") / "overrides.jsonl"
     append_line(log, 1)
-    import_source(workspace, written(tmp_path / "x.jsonl", [pair(0), pair(1)]), "x", replace=True)
-    append_line(log, 2)
-    assert log.read_text() == "1\n2\n"
+    with log.open("a") as handle:
+        import_source(workspace, written(tmp_path / "x.jsonl", [pair(0), pair(1)]), "x", replace=True)
+        handle.write("2\n")
+    append_line(log, 3)
+    assert log.read_text() == "1\n2\n3\n"
     assert len(table(workspace, "x")) == 2
+
+
+def test_replacing_keeps_the_decisions_where_files_cannot_be_linked(workspace, tmp_path, monkeypatch):
+    def no_links(*_):
+        raise PermissionError("links")
+
+    source = written(tmp_path / "x.jsonl", [pair(0)])
+    import_source(workspace, source, "x")
+    log = workspace.dataset("x") / "overrides.jsonl"
+    append_line(log, 1)
+    monkeypatch.setattr(os, "link", no_links)
+    import_source(workspace, source, "x", replace=True)
+    assert log.read_text() == "1\n"
 
 
 def test_the_fingerprint_follows_content_and_splits(workspace, tmp_path):
@@ -254,6 +269,31 @@ def test_bytes_that_are_not_utf8_refuse_a_row_by_its_texts_and_are_replaced_in_i
     assert json.loads(table(workspace, "x")[1]["extra"]) == {"note": "caf\ufffd"}
     [bad] = refused(workspace, "x")
     assert bad["reason"].startswith("the text holds bytes that are not UTF-8") and "na\\udcefve" in bad["original"]
+
+
+def test_utf16_that_is_damaged_refuses_a_row_as_utf8_does(workspace, tmp_path):
+    rows = [json.dumps(pair(0)), json.dumps(pair(1)).replace("yes", "y#s"), json.dumps(pair(2, note="#"))]
+    text = "\n".join(rows).encode("utf-16").replace("#".encode("utf-16-le"), b"\x3d\xd8")
+    (tmp_path / "x.jsonl").write_bytes(text)
+    report = import_source(workspace, str(tmp_path / "x.jsonl"), "x")
+    assert (report.rows_kept, report.rows_refused) == (2, 1)
+    assert json.loads(table(workspace, "x")[1]["extra"])["note"] == "\ufffd\ufffd"
+    [bad] = refused(workspace, "x")
+    assert (bad["line"], bad["reason"].split(",")[0]) == (2, "the text holds bytes that are not UTF-8")
+
+
+def test_refused_rows_carry_the_reason_they_are_counted_by_and_their_own_detail_beside_it(workspace, tmp_path):
+    source = written(tmp_path / "x.jsonl", [pair(0), pair(1, chosen=1), pair(2, chosen=[]), pair(3, chosen="no"), pair(4, chosen=2)])
+    import_source(workspace, source, "x")
+    found = refused(workspace, "x")
+    assert workspace.dataset_info("x")["reasons"] == Counter(row["reason"] for row in found)
+    assert [list(row) for row in found[:1]] == [["file", "line", "reason", "detail", "original"]]
+    assert [(row["reason"], row.get("detail")) for row in found] == [
+        ("a conversation is neither text nor a list of messages", "a number"),
+        ("the conversation does not end with an assistant turn", None),
+        ("chosen and rejected are identical", None),
+        ("a conversation is neither text nor a list of messages", "a number"),
+    ]
 
 
 def test_a_very_long_row_that_is_refused_is_cut_and_says_so(workspace, tmp_path):
@@ -314,12 +354,13 @@ def test_a_preview_of_nothing_is_an_input_error(tmp_path):
 
 
 def test_a_preview_reads_only_the_first_rows(workspace, tmp_path):
-    rows = "".join(json.dumps(pair(i, note=urandom(400).hex())) + "\n" for i in range(5_000))
+    rows = "".join(json.dumps(pair(i, note=os.urandom(400).hex())) + "\n" for i in range(5_000))
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(rows.encode())[:-1000])
     found = preview(str(tmp_path / "x.jsonl.gz"), rows=100)
     assert [row.reason for row in found.rows] == [None] * 100
     import_source(workspace, str(tmp_path / "x.jsonl.gz"), "x")
-    assert refused(workspace, "x")[-1]["reason"] == "the file cannot be read on: Truncated compressed stream"
+    last = refused(workspace, "x")[-1]
+    assert (last["reason"], last["detail"]) == ("the file cannot be read on", "Truncated compressed stream")
 
 
 junk = st.recursive(
@@ -393,7 +434,8 @@ def test_whatever_a_file_holds_every_row_is_kept_or_refused(file):
             assert list((workspace.root / "datasets").iterdir()) == []
             return
         assert report.rows_kept == len(table(workspace, "x")) == report.train + report.heldout + report.judge
-        assert report.rows_refused == len(refused(workspace, "x")) == sum(workspace.dataset_info("x")["reasons"].values())
+        assert workspace.dataset_info("x")["reasons"] == Counter(row["reason"] for row in refused(workspace, "x"))
+        assert report.rows_refused == len(refused(workspace, "x"))
         assert report.rows_read == report.rows_kept + report.rows_refused
         assert all(json.dumps(json.loads(row["extra"]), ensure_ascii=False).encode() for row in table(workspace, "x"))
 

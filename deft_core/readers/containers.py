@@ -5,6 +5,7 @@ Files are told apart by what is in them, not by their names: compression, Parque
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import io
 import json
@@ -39,12 +40,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 def parts(source: str, split: str | None = None) -> list[Part]:
     """The parts of a source, in a fixed order; with `split` only that one where the source is divided into splits."""
-    path = Path(source).expanduser()
+    path = _expanded(source)
     if path.is_file():
         return [_file_part(path, path.parent)]
     if path.is_dir():
         return _folder_parts(path, split)
-    if found := sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+    if found := _matching(path):
         return _several(found, _fixed_start(path), source)
     if _is_local_name(source):
         raise InputError("a file, a folder, a glob or a Hub id", f"nothing at {source!r}", "Check the path.")
@@ -71,6 +72,20 @@ def _streamed(records: Any, source: str) -> Iterator[Row]:
         raise InputError(f"all rows of {source}", f"{type(error).__name__}: {str(error)[:300]}", "Try again, or download it.") from error
 
 
+def _expanded(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        raise InputError("a file, a folder, a glob or a Hub id", f"no home folder for {source!r}", "Write the path in full.") from None
+
+
+def _matching(pattern: Path) -> list[Path]:
+    try:
+        return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError:  # the only one that pathlib has for a pattern
+        raise InputError("a glob whose ** stands alone between slashes", str(pattern), "Write for example data/**/*.jsonl.") from None
+
+
 def _fixed_start(pattern: Path) -> Path:
     """The folders of a glob before its first wildcard."""
     fixed = list(takewhile(lambda name: not set(name) & set("*?["), pattern.parts))
@@ -87,7 +102,7 @@ def _folder_parts(folder: Path, split: str | None) -> list[Part]:
         names = _saved_info(folder / "dataset_dict.json", "splits")
         return _split_parts({name: _saved(folder / Path(name).name) for name in names}, split, str(folder))
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
-        return [Part(folder.name, _saved(folder), size_bytes=_size(folder.glob("*.arrow")))]
+        return [Part(folder.name, _saved(folder))]
     return _several(sorted(folder.rglob("*")), folder, str(folder))
 
 
@@ -127,7 +142,7 @@ def _with_source(part: Part, source: str) -> Part:
 
 def _file_part(path: Path, root: Path) -> Part:
     name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-    return Part(name, lambda: _until_broken(_content_rows(path)), size_bytes=path.stat().st_size)
+    return Part(name, lambda: _until_broken(_content_rows(path)))
 
 
 def _is_data(path: Path) -> bool:
@@ -141,10 +156,6 @@ def _is_hidden(path: Path, root: Path) -> bool:
 
 def _stem(path: Path) -> str:
     return re.sub(r"(\.(jsonl?|ndjson|csv|tsv|parquet|gz|zstd?))+$", "", path.name, flags=re.IGNORECASE)
-
-
-def _size(files: Iterator[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
 
 
 def _until_broken(rows: Iterator[Row]) -> Iterator[Row]:
@@ -169,10 +180,20 @@ def _content_rows(path: Path) -> Iterator[Row]:
         yield from json_rows(lambda: _open_text(path, start))
 
 
+def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
+    """As Python's own "surrogateescape", which cannot hold the bytes below 128 that UTF-16 is full of."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+_DAMAGED = "deft_core.damaged"
+codecs.register_error(_DAMAGED, _as_surrogates)
+
+
 def _open_text(path: Path, start: bytes) -> TextIO:
-    """Text whose bytes that are not UTF-8 become lone surrogates, which no row is kept with."""
+    """Text whose damaged bytes become lone surrogates, which no row is kept with."""
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return io.TextIOWrapper(_open_bytes(path), encoding="utf-16", errors="replace", newline="\n")
+        return io.TextIOWrapper(_open_bytes(path), encoding="utf-16", errors=_DAMAGED, newline="\n")
     return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="\n")
 
 

@@ -1,8 +1,9 @@
 """What a label or a vote says about two answers. Where it could mean either of them it is refused, never guessed.
 
 A label that names its answer is plain: a column's name or ending ("response_a", "A"), "first", "second". A number has to be understood
-from the alphabet of the first rows: {1, 2} counts the answers, {0, 1, 2} has 0 for a tie, but {0, 1} may be a position or "the first
-is better", which are opposites; only columns that end in 0 and 1, or a label column that names a winner, decide it.
+from the alphabet of the first rows, which a source sorted by its label shows only in part. 1 and 2 together count the answers. 0 and 1
+may be positions or "the first is better", which are opposites: only columns that end in 0 and 1, or a label column that names a winner,
+decide it, and a lone 1 decides nothing. 0, 1 and 2 have 0 for a tie, but beside a name of winners 2 may be the tie.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ UNDECIDED = "the label could mean either answer"
 
 _WORDS = {"first": 1, "second": -1, "left": 1, "right": -1, "a": 1, "b": -1}
 _TIE = re.compile(r"(tie|tied|equal|same|draw|both|neither|none)\b.*")
+_JOINT = re.compile(r"(?<=[a-z])[ _-]+")  # "Response 1" names response_1; the sign of -1 stays
 _NAMED = re.compile(r"(?:output|response|answer|completion|conversation|model|assistant|option)[ _-]?([a-z0-9])")
 _WINNER = re.compile(r"winner|prefer+ed|better|best|choice|chosen|index|_id$")
 _SIGNED = ("overall_preference", "preference_strength")  # HelpSteer's scale: negative prefers the first answer
@@ -73,12 +75,12 @@ class Labels:
         found = token(value)
         if _TIE.fullmatch(found):
             return 0
-        return self.table.get(str(value).strip().lower(), self.table.get(found))
+        return self.table.get(_spelled(value), self.table.get(found))
 
 
 def meanings(first: str, second: str, label: str, seen: Set[str]) -> dict[str, int]:
     """What each token means, given the answer columns, the label's column and the tokens of the first rows."""
-    return {**_WORDS, first.lower(): 1, second.lower(): -1, **_numbers(first, second, label, seen)}
+    return {**_WORDS, _spelled(first): 1, _spelled(second): -1, **_numbers(first, label, seen)}
 
 
 def tokens(value: Any) -> set[str]:
@@ -97,16 +99,18 @@ def token(value: Any) -> str:
     return named[1] if named else text
 
 
-def _numbers(first: str, second: str, label: str, seen: Set[str]) -> dict[str, int]:
+def _spelled(value: Any) -> str:
+    return _JOINT.sub("", str(value).strip().lower())
+
+
+def _numbers(first: str, label: str, seen: Set[str]) -> dict[str, int]:
     digits = {token for token in seen if token.lstrip("-").isdigit()}
     if first.lower() in _OPPOSITES:
         return _OPPOSITES[first.lower()]
     if first.endswith("0"):
         return {"0": 1, "1": -1} if digits <= {"0", "1"} else {}
-    if digits <= {"1", "2"} and (first.endswith("1") or "2" in digits):
+    if digits == {"1", "2"}:
         return {"1": 1, "2": -1}
-    if digits <= {"0", "1", "2"} and "2" in digits:
-        return {"0": 0, "1": 1, "2": -1}
-    if digits == {"0", "1"} and _WINNER.search(label.lower()):
-        return {"0": 1, "1": -1}
-    return {}
+    if _WINNER.search(label.lower()):
+        return {"0": 1, "1": -1} if digits == {"0", "1"} else {}
+    return {"0": 0, "1": 1, "2": -1} if "2" in digits and digits <= {"0", "1", "2"} else {}

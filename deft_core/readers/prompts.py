@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deft_core.preferences import Message, RowRefused
-from deft_core.readers.columns import Record
+from deft_core.readers.columns import Record, kind_of, text
 from deft_core.readers.messages import conversation
 
 __all__ = ["has_prompt", "joined", "prompt_columns", "prompt_messages", "system_messages"]
@@ -28,14 +28,16 @@ def prompt_messages(record: Record, columns: tuple[str, ...]) -> tuple[Message, 
     if not columns:
         return ()
     asked = record[columns[0]]
-    if "input" in columns and isinstance(asked, str):
-        asked = joined(asked, record.get("input"))
+    if columns[0] == "instruction" and record.get("input") not in (None, ""):
+        asked = joined(text(record, "instruction"), record["input"])
     return system_messages(record.get("system")) + conversation(asked)
 
 
 def joined(instruction: str, given: object) -> str:
     """Instruction, a blank line, input: as Alpaca's training code puts them into one user turn."""
-    return "\n\n".join(part for part in (instruction, given) if isinstance(part, str) and part.strip())
+    if not isinstance(given, str | None):
+        raise RowRefused("column 'input' is not text", kind_of(given))
+    return "\n\n".join(part for part in (instruction, given or "") if part.strip())
 
 
 def system_messages(value: object) -> tuple[Message, ...]:

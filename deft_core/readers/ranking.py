@@ -42,15 +42,16 @@ def read(record: Record) -> Preference:
     texts = [_text(answer) for answer in answers]
     goodness, scores = _order(record, answers)
     responses = ranked(texts, goodness, scores)
-    added = in_order(column, answers, goodness)
+    added = in_order(column, answers, goodness, _TEXTS)
     return preference(record, (*asked, column), prompt_messages(record, asked), responses, added)
 
 
-def in_order(column: str, answers: list[Any], goodness: Sequence[float]) -> dict[str, Any]:
-    """What answer objects hold beside their text, best first as the responses are, and where each stood in the source."""
+def in_order(column: str, answers: list[Any], goodness: Sequence[float], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """What answer objects hold beside their text (under the first of `texts` they have), best first as the responses are, and where
+    each stood in the source."""
     order = sorted(range(len(answers)), key=lambda i: -goodness[i])
     added: dict[str, Any] = {"response_order": order}
-    rest = [{key: value for key, value in answers[i].items() if key not in _TEXTS} for i in order if isinstance(answers[i], dict)]
+    rest = [_beside_text(answers[i], texts) for i in order]
     return added | {column: rest} if any(rest) else added
 
 
@@ -58,9 +59,21 @@ def _answers_column(record: Record) -> str | None:
     return next((name for name in _ANSWERS if isinstance(record.get(name), list) and record[name]), None)
 
 
+def _beside_text(answer: Any, texts: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        return {}
+    used = _text_key(answer, texts)
+    return {key: value for key, value in answer.items() if key != used}
+
+
+def _text_key(answer: dict[str, Any], texts: Sequence[str]) -> str | None:
+    return next((name for name in texts if name in answer), None)
+
+
 def _text(answer: Any) -> str:
     if isinstance(answer, dict):
-        answer = next((answer[name] for name in _TEXTS if name in answer), None)
+        key = _text_key(answer, _TEXTS)
+        answer = None if key is None else answer[key]
     if is_messages(answer):
         before, answer = split_last(conversation(answer))
         if before:

@@ -30,4 +30,3 @@ class Part:
     source: str | None = None  # what its rows come from, where they do not say so themselves
     split: str | None = None  # one of SPLITS, where the part is one by its name
     is_split: bool = False  # one split of a source that is divided into them
-    size_bytes: int = 0  # on disk, as stored

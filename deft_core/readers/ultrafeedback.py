@@ -29,7 +29,7 @@ def read(record: Record) -> Preference:
     scores = _scores(completions)
     asked = prompt_columns(record)
     responses = ranked([text(item, "response") for item in completions], scores, scores)
-    added = in_order("completions", completions, scores)
+    added = in_order("completions", completions, scores, ("response",))
     return preference(record, (*asked, "completions"), prompt_messages(record, asked), responses, added)
 
 

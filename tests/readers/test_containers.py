@@ -7,13 +7,16 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from deft_core.errors import InputError
 from deft_core.readers.containers import hub_parts, parts
 from deft_core.readers.json_rows import json_rows
 
 ROWS = [{"prompt": f"question {i}", "chosen": f"yes\n{i}", "rejected": "no — ünd"} for i in range(3)]
+
+
+def zstd(content):
+    return pa.compress(content, codec="zstd", asbytes=True)
 
 
 def lines(rows=ROWS):
@@ -44,7 +47,7 @@ def written(path, content):
     ],
     ids=["lines", "lines-crlf", "array", "array-indented", "array-bom", "objects-indented", "objects-on-one-line"],
 )
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 def test_json_of_every_layout_and_packing_gives_the_same_rows(tmp_path, text, at, pack):
     assert read(written(tmp_path / "data.json", pack(text.encode()))) == list(zip(at, ROWS, strict=True))
 
@@ -52,6 +55,15 @@ def test_json_of_every_layout_and_packing_gives_the_same_rows(tmp_path, text, at
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_marked_encodings_are_understood(tmp_path, encoding):
     assert [row for _, row in read(written(tmp_path / "data.jsonl", lines().encode(encoding)))] == ROWS
+
+
+def test_utf16_that_is_damaged_costs_the_rows_it_is_in(tmp_path):
+    high, low = b"\x3d\xd8", b"\x4a\xde"
+    rows = [b.encode("utf-16-le") for b in ('{"a": "', '"}\n')]
+    text = b"".join(rows[0] + middle + rows[1] for middle in (high + low, high, low))
+    found = read(written(tmp_path / "data.jsonl", b"\xff\xfe" + text + b"\x0a"))
+    assert [(line, record["a"]) for line, record in found[:3]] == [(1, "\U0001f64a"), (2, "\udc3d\udcd8"), (3, "\udc4a\udcde")]
+    assert found[3:] == [(4, "the row is not valid JSON: Expecting value at column 1")]  # half a character at the end
 
 
 def test_several_gzip_members_are_one_file(tmp_path):
@@ -159,7 +171,7 @@ def test_a_csv_cell_may_be_longer_than_the_csv_module_likes(tmp_path):
     assert read(written(tmp_path / "data.csv", "a\n" + "x" * 300_000)) == [(2, {"a": "x" * 300_000})]
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
 def test_parquet_rows_are_numbered(tmp_path, pack):
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "plain")
     path = written(tmp_path / "data.parquet", pack((tmp_path / "plain").read_bytes()))
@@ -186,17 +198,23 @@ def test_a_file_that_breaks_off_is_one_refused_row(tmp_path, name):
 def test_a_folder_is_its_data_files_sorted_and_hidden_ones_are_left_out(tmp_path):
     for name in ("b/two.jsonl", "a.csv", ".hidden.jsonl", ".git/x.json", "README.md", "c.jsonl.zst"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        written(tmp_path / name, zstandard.compress(lines().encode()) if name.endswith("zst") else lines())
+        written(tmp_path / name, zstd(lines().encode()) if name.endswith("zst") else lines())
     assert [(part.name, part.source) for part in parts(str(tmp_path))] == [("a.csv", "a"), ("b/two.jsonl", "two"), ("c.jsonl.zst", "c")]
     assert [part.name for part in parts(f"{tmp_path}/**/*.jsonl*")] == ["b/two.jsonl", "c.jsonl.zst"]
     [alone] = parts(f"{tmp_path}/*.zst")
     assert (alone.name, alone.source) == ("c.jsonl.zst", None)
 
 
-@pytest.mark.parametrize("source", ["nothing.jsonl", "/nowhere/x", "*.parquet", "~/no-such-folder-here", "a b"])
+@pytest.mark.parametrize("source", ["nothing.jsonl", "/nowhere/x", "*.parquet", "~/no-such-folder-here", "~no-such-user/x.jsonl", "a b"])
 def test_a_source_that_is_not_there_is_an_input_error(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="a Hub id"):
+        parts(source)
+
+
+@pytest.mark.parametrize("source", ["data/**.jsonl", "/data/x**/", "**a"])
+def test_a_glob_that_pathlib_cannot_read_is_an_input_error(source):
+    with pytest.raises(InputError, match=r"stands alone between slashes; found '?.*\*\*.*Write for example data/\*\*/\*\.jsonl"):
         parts(source)
 
 
@@ -248,7 +266,6 @@ def test_a_single_saved_dataset_is_one_part(tmp_path):
     datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
     [part] = parts(str(tmp_path / "saved"))
     assert (part.name, part.is_split, [row.record for row in part.rows()]) == ("saved", False, ROWS)
-    assert part.size_bytes > 0
 
 
 def test_a_hub_dataset_is_streamed_split_by_split(tmp_path):
@@ -258,6 +275,12 @@ def test_a_hub_dataset_is_streamed_split_by_split(tmp_path):
     assert {part.name: part.split for part in found} == {"train": "train", "test": "heldout"}
     assert [row.record for row in found[0].rows()] == ROWS
     assert [row.record for row in found[1].rows()] == ROWS
+
+
+def test_a_hub_dataset_may_be_packed_with_zstd(tmp_path):
+    written(tmp_path / "train.jsonl.zst", zstd(lines().encode()))
+    [part] = hub_parts(str(tmp_path), None)
+    assert [row.record for row in part.rows()] == ROWS
 
 
 def test_a_hub_dataset_that_fails_says_what_was_tried(tmp_path):

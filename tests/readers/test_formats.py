@@ -9,6 +9,7 @@ import pytest
 from deft_core.errors import InputError
 from deft_core.preferences import RowRefused, validate
 from deft_core.readers.detection import FORMATS, choose, detect
+from deft_core.readers.fields import FIELDS
 
 DOC = Path(__file__).parents[2] / "docs" / "formats.md"
 
@@ -135,6 +136,29 @@ def test_alpaca_joins_instruction_and_input_and_keeps_the_output_column():
     assert turns(read({"instruction": "Add.", "input": "", "chosen": "4", "rejected": "5"})) == [("user", "Add.")]
 
 
+@pytest.mark.parametrize("given", [42, 0, True, ["2+2"], {"text": "2+2"}])
+def test_an_input_that_is_not_text_refuses_the_row(given):
+    alpaca = {"instruction": "Add.", "input": given, "chosen": "4", "rejected": "5"}
+    ranking = {"instruction": "Add.", "input": given, "responses": ["4", "5"], "scores": [1, 0]}
+    for row in (alpaca, ranking):
+        assert refusal(row).startswith("column 'input' is not text: ")
+
+
+@pytest.mark.parametrize("more", [{}, {"input": None}, {"input": ""}])
+def test_an_instruction_may_stand_alone(more):
+    assert turns(read({"instruction": "Add.", "chosen": "4", "rejected": "5"} | more)) == [("user", "Add.")]
+    assert turns(read({"instruction": "Add.", "responses": ["4", "5"], "scores": [1, 0]} | more)) == [("user", "Add.")]
+
+
+def test_an_input_beside_an_instruction_of_messages_is_not_dropped():
+    row = {"instruction": messages(("user", "Add.")), "input": "2+2", "responses": ["4", "5"], "scores": [1, 0]}
+    assert refusal(row) == "column 'instruction' is not text: a list"
+
+
+def test_an_input_without_an_instruction_is_said_once():
+    assert turns(read({"input": "2+2?", "responses": ["4", "5"], "scores": [1, 0]})) == [("user", "2+2?")]
+
+
 def test_message_objects_keep_what_they_carried():
     row = {
         "chosen_messages": messages(("user", "Hi"), ("assistant", "a")),
@@ -165,6 +189,14 @@ def test_response_objects_keep_their_other_keys_best_first():
     found = read({"prompt": "q", "responses": answers})
     assert sides(found) == [("b", 1), ("a", 2)]
     assert found.extra == {"response_order": [1, 0], "responses": [{"score": "2.5", "model": "m2"}, {"score": 1, "model": "m1"}]}
+
+
+def test_a_response_object_loses_only_the_key_that_held_its_text():
+    answers = [{"response": "a", "answer": "gold", "score": 2}, "b"]
+    found = read({"prompt": "q", "responses": answers, "scores": [1, 2]})
+    assert found.extra["responses"] == [{}, {"answer": "gold", "score": 2}]
+    completions = [{"response": "a", "text": "raw", "score": 2}, {"response": "b", "score": 1}]
+    assert read({"instruction": "q", "completions": completions}).extra["completions"] == [{"text": "raw", "score": 2}, {"score": 1}]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +264,14 @@ def test_fields_can_name_two_answers_and_a_label():
     rows = [{"q": "q", "x": "a", "y": "b", "pick": pick} for pick in ("first", "second")]
     fields = {"prompt": "q", "response_1": "x", "response_2": "y", "label": "pick"}
     assert [read(row, fields=fields).responses[0].text for row in rows] == ["a", "b"]
+
+
+def test_the_documented_fields_are_written_as_the_command_takes_them():
+    text = DOC.read_text(encoding="utf-8")
+    fields = dict(pair.split("=") for pair in re.search(r"`--fields (.*?)`", text)[1].split())
+    row = {"question": "q", "better": "a", "worse": "b"}
+    assert sides(read(row, fields=fields)) == [("a", 1), ("b", 2)]
+    assert [field for field in FIELDS if f"`{field}`" not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,16 @@ OUTPUTS, LETTERS, ZERO = ("output_1", "output_2"), ("response_a", "response_b"),
     [
         (OUTPUTS, "label", [1, 2], [1, 2]),
         (OUTPUTS, "label", ["1", "2.0", 2.0], [1, 2, 2]),
-        (OUTPUTS, "label", [1], [1]),
+        (OUTPUTS, "label", [1, 1], [EITHER, EITHER]),  # of a source sorted by its label, or a shard of it
+        (OUTPUTS, "label", ["1"], [EITHER]),
+        (OUTPUTS, "label", [2], [2]),
         (OUTPUTS, "label", [0, 1, 2], [TIE, 1, 2]),
+        (OUTPUTS, "winner", [0, 1, 2], [EITHER, EITHER, EITHER]),  # first, second, tie or tie, first, second
+        (OUTPUTS, "choice", [0, 2], [EITHER, EITHER]),
+        (OUTPUTS, "winner", [2], [EITHER]),
+        (OUTPUTS, "winner", [1], [EITHER]),
+        (OUTPUTS, "winner", [1, 2], [1, 2]),
+        (LETTERS, "better_response_id", ["0", "1", "2"], [EITHER, EITHER, EITHER]),
         (OUTPUTS, "label", [0, 1], [EITHER, EITHER]),
         (OUTPUTS, "label", [0], [EITHER]),
         (OUTPUTS, "winner", [0, 1], [1, 2]),
@@ -42,6 +50,10 @@ OUTPUTS, LETTERS, ZERO = ("output_1", "output_2"), ("response_a", "response_b"),
         (OUTPUTS, "label", [-1, 1], [EITHER, EITHER]),
         (OUTPUTS, "label", [1, 2, 3], [EITHER, EITHER, EITHER]),
         (OUTPUTS, "label", ["output_1", "output_2", "tie"], [1, 2, TIE]),
+        (OUTPUTS, "label", ["output_1"], [1]),
+        (OUTPUTS, "winner", ["Output 1", "output-2", "output1"], [1, 2, 1]),
+        (OUTPUTS, "label", ["model_1", "model_2"], [1, 2]),
+        (OUTPUTS, "label", ["first"], [1]),
         (OUTPUTS, "preferred", ["first", "Second", "both", "purple", None, ""], [1, 2, TIE, EITHER, *["there is no label"] * 2]),
         (("response1", "response2"), "preference", ["response1", "response2"], [1, 2]),
         (LETTERS, "winner", ["model_a", "model_b", "tie (bothbad)"], [1, 2, TIE]),
@@ -70,6 +82,12 @@ def test_labels_mean(columns, label, values, expected):
 def test_a_label_outside_the_alphabet_of_the_first_rows_is_refused():
     rows = [{"prompt": "q", "output_1": FIRST, "output_2": SECOND, "label": value} for value in (1, 2, 0)]
     assert [outcome(reader(rows[:2]), row) for row in rows] == [1, 2, EITHER]
+
+
+def test_rows_after_a_sample_of_ones_are_not_turned_round():
+    rows = [{"prompt": "q", "output_1": FIRST, "output_2": SECOND, "label": value} for value in [1] * 100 + [0]]
+    read = reader(rows[:100])
+    assert {outcome(read, row) for row in rows} == {EITHER}
 
 
 def test_conversations_side_by_side_share_their_prompt():
