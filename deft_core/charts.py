@@ -118,7 +118,8 @@ def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: t
     figure.update_traces(opacity=0.6 if len(series) > 1 else 0.85, selector={"type": "bar"})
     _add_means(figure, series, axis)
     if drawn:
-        figure.add_vrect(*drawn, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
+        low, high = np.clip(drawn, axis.edges[0], axis.edges[-1])  # a range may be open
+        figure.add_vrect(low, high, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     figure.update_layout(barmode="overlay", bargap=0, selectdirection="h")
     figure.update_xaxes(dtick=1 if few else None, range=[axis.edges[0], axis.edges[-1]], title_text=f"{title}{beyond}")

@@ -7,12 +7,14 @@
     has sorry        matches sor+y         in the prompt or any response
 
 A column's name stands last, so that it may contain anything; box and inside are drawn over our own columns only.
+A text that is no filter stays what it is and is explained when it is to narrow something: until then it can be shown and removed.
 Pure: a search's rows come from queries.matching_ids.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +25,7 @@ import pandas as pd
 
 from deft_core.errors import InputError
 
-__all__ = ["Between", "Box", "Filter", "Inside", "OneOf", "Search", "from_text", "mask", "to_text", "words"]
+__all__ = ["Between", "Box", "Filter", "Inside", "OneOf", "Search", "Unreadable", "from_text", "mask", "to_text", "words"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -60,7 +62,12 @@ class Search:
     regular: bool = False
 
 
-Filter = Between | OneOf | Box | Inside | Search
+@dataclass(frozen=True)
+class Unreadable:
+    text: str  # from a link that was cut or changed
+
+
+Filter = Between | OneOf | Box | Inside | Search | Unreadable
 
 
 def to_text(rule: Filter) -> str:
@@ -75,6 +82,8 @@ def to_text(rule: Filter) -> str:
             return f"inside {rule.x} {rule.y} " + " ".join(f"{x:.6g},{y:.6g}" for x, y in rule.outline)
         case Search():
             return f"{'matches' if rule.regular else 'has'} {rule.pattern}"
+        case Unreadable():
+            return rule.text
 
 
 def from_text(text: str) -> Filter:
@@ -98,7 +107,7 @@ def from_text(text: str) -> Filter:
                 return Search(rest, kind == "matches")
     except (ValueError, TypeError):
         pass
-    raise InputError("a filter such as `between 0.02 0.05 reward_chosen`", repr(text), "Remove it from the address, or mend it.")
+    return Unreadable(text)
 
 
 def _corner(text: str) -> tuple[float, float]:
@@ -110,7 +119,8 @@ def words(rule: Filter) -> str:
     """The filter as a chip shows it."""
     match rule:
         case Between():
-            return f"{rule.column} {rule.low:,.4g} … {rule.high:,.4g}"
+            open_end = rule.high == math.inf
+            return f"{rule.column} ≥ {rule.low:,.4g}" if open_end else f"{rule.column} {rule.low:,.4g} … {rule.high:,.4g}"
         case OneOf():
             return f"{rule.column} = {', '.join(rule.values)}"
         case Box():
@@ -119,6 +129,8 @@ def words(rule: Filter) -> str:
             return f"outline in {rule.x}, {rule.y}"
         case Search():
             return f"text ~ {'/' + rule.pattern + '/' if rule.regular else rule.pattern}"
+        case Unreadable():
+            return rule.text
 
 
 def mask(table: pd.DataFrame, rules: Sequence[Filter], found: Mapping[Search, pd.Index[Any]]) -> Mask:
@@ -132,17 +144,19 @@ def mask(table: pd.DataFrame, rules: Sequence[Filter], found: Mapping[Search, pd
 def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Search, pd.Index[Any]]) -> Mask:
     match rule:
         case Between():
-            values = _column(table, rule.column).to_numpy(dtype=float, na_value=np.nan)
+            values = _numbers(table, rule.column)
             return np.asarray((values >= rule.low) & (values <= rule.high))
         case OneOf():
             return np.asarray(_column(table, rule.column).isin(rule.values))
         case Box():
             return _passes(table, rule.x, found) & _passes(table, rule.y, found)
         case Inside():
-            x, y = (_column(table, name).to_numpy(dtype=float, na_value=np.nan) for name in (rule.x, rule.y))
-            return _inside(x, y, rule.outline)
+            return _inside(_numbers(table, rule.x), _numbers(table, rule.y), rule.outline)
         case Search():
             return np.asarray(table["id"].isin(found[rule]))
+        case Unreadable():
+            expected = "a filter such as `between 0.02 0.05 reward_chosen`"
+            raise InputError(expected, repr(rule.text), "Remove it, or mend it in the address.")
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
@@ -150,6 +164,13 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
         remedy = "Remove the filter, or choose the dataset and score set it was made for."
         raise InputError("a filter on a column of this view", repr(name), remedy)
     return table[name]
+
+
+def _numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    column = _column(table, name)
+    if not pd.api.types.is_numeric_dtype(column):
+        raise InputError("a range of a column of numbers", repr(name), "Remove the filter, or name the column's values instead.")
+    return column.to_numpy(dtype=float, na_value=np.nan)
 
 
 def _inside(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], outline: Sequence[tuple[float, float]]) -> Mask:

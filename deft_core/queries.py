@@ -32,10 +32,12 @@ __all__ = [
     "Refused",
     "ScoredToken",
     "View",
+    "check_pattern",
     "columns",
     "light_table",
     "matching_ids",
     "open_view",
+    "pairs_version",
     "refused_page",
     "response_scores",
     "score_set_pairs",
@@ -91,7 +93,8 @@ class ScoredToken:
 class Refused:
     file: str
     line: int | None
-    reason: str
+    reason: str  # one of few sentences, by which they are counted
+    detail: str | None  # what this row had
     original: str
 
 
@@ -110,22 +113,31 @@ def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST)
 
 def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None]:
     folder = workspace.score_set(dataset, score_id)
-    if not (folder / "score.json").is_file():
-        known = ", ".join(workspace.score_ids(dataset)) or "none yet"
-        raise NotFoundError(
-            f"a score set of {dataset!r}", f"no {score_id!r} (there: {known})", "Choose one of those, or score the dataset."
-        )
+    known = workspace.score_ids(dataset)
+    if score_id not in known:
+        found = f"no {score_id!r} (there: {', '.join(known) or 'none yet'})"
+        raise NotFoundError(f"a score set of {dataset!r} as it is now", found, "Choose one of those, or score the dataset.")
     table = folder / "discrepancy.parquet"
     return tuple(sorted(folder.glob("part-*.parquet"))), table if table.is_file() else None
 
 
 def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
-    """Changes whenever the data, the parts of the score set or its status do; costs one `stat` a file."""
+    """Changes whenever the data or the parts of the score set do (not with its status, every second); costs one `stat` a file."""
     files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts]
     if view.score_id:
         folder = workspace.score_set(view.dataset, view.score_id)
-        files += [folder / "score.json", folder / "status.json", folder / "discrepancy.parquet"]
-    return tuple((path.name, stat.st_size, stat.st_mtime_ns) for path in files if path.exists() for stat in [path.stat()])
+        files += [folder / "score.json", folder / "discrepancy.parquet"]
+    return tuple(_stamp(path) for path in files if path.exists())
+
+
+def pairs_version(view: View) -> tuple[str, int, int]:
+    """Changes whenever the texts do, whatever becomes of their scores."""
+    return _stamp(view.pairs)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 # what is in them
@@ -164,17 +176,19 @@ def matching_ids(view: View, pattern: str, *, regular: bool = False) -> pd.Index
     test = "regexp_matches(text, ?, 'i')" if regular else "contains(lower(text), lower(?))"
     messages = "list_transform(prompt, lambda message: message.content)"
     question = f"SELECT DISTINCT id FROM (SELECT id, unnest(list_concat({messages}, responses)) AS text FROM pairs_file) WHERE {test}"
+    if regular:
+        check_pattern(pattern)
     with _explained(view), _connected(view) as connection:
-        if regular:
-            _check_pattern(connection, pattern)
         found = _frame(connection.sql(question, params=[pattern]))
     index: pd.Index[Any] = pd.Index(found["id"])
     return index
 
 
-def _check_pattern(connection: DuckDBPyConnection, pattern: str) -> None:
+def check_pattern(pattern: str) -> None:
+    """Whether it is a regular expression, before it becomes a filter."""
     try:
-        connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+        with duckdb.connect(":memory:") as connection:
+            connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
     except duckdb.Error as error:
         raise InputError(
             "a regular expression", f"{pattern!r} ({str(error).splitlines()[0]})", "Mend it, or search for the plain text."
@@ -210,7 +224,8 @@ def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:
     with _explained(view), _connected(view) as connection:
         connection.read_parquet(_patterns([view.discrepancy])).create_view("tokens_file")
         rows = connection.execute(question, [row_id, "�".encode()]).fetchall()
-    detail: list[list[ScoredToken]] = [[] for _ in range(1 + max((row[0] for row in rows), default=-1))]
+        responses = connection.execute("SELECT len(token_ids) FROM scores_file WHERE id = ?", [row_id]).fetchone()
+    detail: list[list[ScoredToken]] = [[] for _ in range(responses[0] if responses else 0)]  # one without tokens has no row above
     for row in rows:
         detail[row[0]].append(ScoredToken(*row[1:]))
     return detail
@@ -236,7 +251,7 @@ def refused_page(path: Path, offset: int, limit: int, reason: str | None = None)
 
 def _refused(row: dict[str, Any]) -> Refused:
     original = row["original"] if isinstance(row["original"], str) else json.dumps(row["original"], ensure_ascii=False, indent=1)
-    return Refused(row["file"], row["line"], row["reason"], original)
+    return Refused(row["file"], row["line"], row["reason"], row.get("detail"), original)
 
 
 # a person's own question

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
-from deft_core import charts
-from deft_core.filters import Filter, OneOf, Search, from_text, to_text, words
-from deft_core.preferences import SPLITS
+from deft_core.filters import Between
 from deft_core.queries import open_view
 from deft_core.status import duration
-from pages.shared import activity, brushing, inspector, resources, rows, state, widgets
+from pages.shared import activity, filter_bar, inspector, resources, reward_charts, rows, state, widgets
+from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
 from pages.shared.frame import Frame, open_page, page
 
-PAIRED = {
-    "reward": "reward",
-    "mean_logp": "log-probability per token",
-    "logp": "log-probability",
-    "perplexity": "perplexity",
-    "tokens": "length",
-}
-MORE_CHARTS = ("reward_margin", "turns", "source")
-NO_CHARTS, ALL_SPLITS = "none", "all splits"
+CUT = "truncated_tokens"
 
 
 def body(frame: Frame) -> None:
@@ -30,26 +23,41 @@ def body(frame: Frame) -> None:
         if st.button("Bring data", type="primary"):
             st.switch_page(page("datasets.py"))
         return
+    if frame.problem:
+        raise frame.problem
+    figures = st.container()
     view = open_view(frame.workspace, frame.dataset, frame.score_id)
     version = resources.version(view)
     look = Look(view, version, resources.light_table(version, view), resources.columns(version, view), state.filters())
     states = activity.score_states(frame.workspace, frame.dataset)
     scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
-    _figures(look, scoring)
-    if scoring and scoring.state in ("stopped", "failed", "lost") and not resources.scorer_lives(frame.workspace, frame.dataset):
-        _unfinished(frame, scoring)
     _tools(look)
-    if "reward_chosen" in look.table:
-        _reward_charts(look)
-    else:
+    if "reward_chosen" not in look.table:
         _no_scores(frame, states)
-    _more_charts(look)
+    with figures:  # on top, but drawn after the tools: a filter that cannot work ends the page here, and can be removed
+        _figures(look, scoring)
+        if scoring:
+            _unusual(frame, scoring)
+    if "reward_chosen" in look.table:
+        reward_charts.draw(look)
+    reward_charts.draw_more(look)
     _rows(look)
 
 
-def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
+def _tools(look: Look) -> None:
+    left, right = st.columns(2)
+    with left:
+        filter_bar.pickers()
+    with right:
+        if "reward_chosen" in look.table:
+            reward_charts.pickers(look)
+    filter_bar.chips()
+
+
+def _figures(look: Look, scoring: ScoreState | None) -> None:
+    rows = f"{look.left.sum():,}"
     with st.container(horizontal=True, gap="large"):
-        _figure("rows", f"{look.left.sum():,}", f"of {len(look.table):,}")
+        _figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
             margin = look.values("reward_margin")
             above = (margin > 0).mean() + (margin == 0).mean() / 2 if len(margin) else 0.0
@@ -57,100 +65,45 @@ def _figures(look: Look, scoring: activity.ScoreState | None) -> None:
                 rewards = look.values(f"reward_{side}")
                 _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
             _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
+            _cut(look)
         if scoring and scoring.running:
             left = f"{duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
             rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
             _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
-        if scoring and scoring.truncated:
-            _figure("cut to fit", f"{scoring.truncated:,}", "rows")
-
-
-def _unfinished(frame: Frame, scoring: activity.ScoreState) -> None:
-    words = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}[scoring.state]
-    why = f" ({widgets.plain(scoring.message)})" if scoring.state == "failed" and scoring.message else ""
-    st.warning(f"Scoring {words} at {scoring.done:,} of {scoring.total:,} rows{why}. What is scored is kept.")
-    st.button("Go on scoring", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model))
 
 
 def _figure(label: str, value: str, below: str) -> None:
     st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content")
 
 
-# filters
+def _cut(look: Look) -> None:
+    """Of all rows, those that were longer than the model was given; a click lists them."""
+    rows = int((resources.numbers(look.table, CUT) >= 1).sum())
+    if rows:
+        with st.container(width="content", gap=None):
+            st.metric("cut to fit", f"{rows:,}", width="content")
+            st.button("list these rows", icon=":material/filter_alt:", type="tertiary", on_click=_list_cut)
 
 
-def _tools(look: Look) -> None:
-    search, split, measure, brush = st.columns([3, 2, 3, 2])
-    with search:
-        st.text_input("Search", key="search", placeholder="in all texts; /…/ is a pattern", on_change=_search)
-    with split:
-        current = next((rule.values[0] for rule in look.rules if isinstance(rule, OneOf) and rule.column == "split"), ALL_SPLITS)
-        widgets.pick("Split", "split-picker", [ALL_SPLITS, *SPLITS], current, on_change=_choose_split)
-    if "reward_chosen" in look.table:
-        with measure:
-            widgets.pick("Measure", state.MEASURE, _measures(look), state.value(state.MEASURE, "reward"), format_func=_measure_words)
-        with brush:
-            widgets.pick("A box filters", state.BRUSHED, ["chosen", "rejected"], _brushed())
-    _chips(look)
+def _list_cut() -> None:
+    state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == CUT, Between(CUT, 1.0, math.inf))
 
 
-def _chips(look: Look) -> None:
-    if look.rules:
-        texts = [to_text(rule) for rule in look.rules]
-        key = state.mirror("chips", texts)
-
-        def changed() -> None:
-            state.set_filters([from_text(text) for text in st.session_state[key]])
-
-        st.multiselect("Filters", texts, key=key, on_change=changed, format_func=lambda text: words(from_text(text)))
-
-
-def _search() -> None:
-    text = st.session_state["search"].strip()
-    st.session_state["search"] = ""
-    if text:
-        pattern = len(text) > 2 and text.startswith("/") and text.endswith("/")
-        state.set_filters([*state.filters(), Search(text[1:-1], True) if pattern else Search(text)])
+def _unusual(frame: Frame, scoring: ScoreState) -> None:
+    """That a slower layout is used, that scoring ended early."""
+    if scoring.layout_reason:
+        st.caption(f"Scored in a slower layout, which is exact for this model: {widgets.plain(scoring.layout_reason)}")
+    if scoring.state == "damaged":
+        st.warning(widgets.plain(scoring.message or ""))
+    ended = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}.get(scoring.state)
+    if ended and not resources.scorer_lives(frame.workspace, frame.dataset):
+        why = f" ({widgets.plain(scoring.message)})" if scoring.state == "failed" and scoring.message else ""
+        st.warning(f"Scoring {ended} at {scoring.done:,} of {scoring.total:,} rows{why}. What is scored is kept.")
+        same = {"max_length": scoring.max_length, "batch_tokens": scoring.batch_tokens}
+        st.button("Go on scoring", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model), kwargs=same)
 
 
-def _choose_split(split: str) -> None:
-    def is_split(rule: Filter) -> bool:
-        return isinstance(rule, OneOf) and rule.column == "split"
-
-    state.replace_filter(is_split, None if split == ALL_SPLITS else OneOf("split", (split,)))
-
-
-# charts
-
-
-def _measures(look: Look) -> list[str]:
-    single = [name for name in ("reward_margin", "reward_mean", "logp_margin", "mean_logp_margin") if name in look.table]
-    return [*(name for name in PAIRED if f"{name}_chosen" in look.table), *single]
-
-
-def _measure_words(name: str) -> str:
-    return f"{PAIRED[name]}, chosen over rejected" if name in PAIRED else charts.TITLES[name]
-
-
-def _brushed() -> str:
-    return "rejected" if state.value(state.BRUSHED) == "rejected" else "chosen"
-
-
-def _reward_charts(look: Look) -> None:
-    chosen = state.value(state.MEASURE, "reward")
-    measure, side = chosen if chosen in _measures(look) else "reward", _brushed()
-    left, right = st.columns(2, gap="medium")
-    with left:
-        if measure in PAIRED:
-            names = {name: f"{measure}_{name}" for name in ("rejected", "chosen")}
-            brushing.histogram(look, names, f"{measure}_{side}", PAIRED[measure], brushing.HEIGHT)
-        else:
-            brushing.histogram(look, {"mean": measure}, measure, charts.title(measure), brushing.HEIGHT)
-    with right:
-        brushing.scatter(look, f"tokens_{side}", f"reward_{side}", side)
-
-
-def _no_scores(frame: Frame, states: list[activity.ScoreState]) -> None:
+def _no_scores(frame: Frame, states: list[ScoreState]) -> None:
     assert frame.dataset
     last = states[0] if states else None
     if (last and last.running) or resources.scorer_lives(frame.workspace, frame.dataset):
@@ -160,21 +113,6 @@ def _no_scores(frame: Frame, states: list[activity.ScoreState]) -> None:
         st.warning(f"Scoring {last.state}: {widgets.plain(last.message)}")
     st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
     st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
-
-
-def _more_charts(look: Look) -> None:
-    offered = [*look.named("number"), *look.named("category")]
-    asked = state.values(state.CHARTS) or list(MORE_CHARTS)
-    shown = [name for name in dict.fromkeys(asked) if name in offered]
-    for start in range(0, len(shown), 3):
-        for place, name in zip(st.columns(3), shown[start : start + 3], strict=False):
-            with place:
-                if name in look.named("category"):
-                    brushing.bars(look, name)
-                else:
-                    brushing.histogram(look, {"mean": name}, name, charts.title(name))
-    key = state.mirror("charts", shown)
-    st.multiselect("More charts", offered, key=key, on_change=lambda: state.put(state.CHARTS, *(st.session_state[key] or [NO_CHARTS])))
 
 
 def _rows(look: Look) -> None:

@@ -18,7 +18,8 @@ NEWEST_ROWS = 8
 
 
 def body(frame: Frame) -> None:
-    infos = list(activity.dataset_infos(frame.workspace))
+    infos, damaged = activity.dataset_infos(frame.workspace)
+    widgets.damaged(damaged)
     if not infos:
         _welcome(frame.workspace)
         return
@@ -108,7 +109,7 @@ def _score_sets(states: list[ScoreState]) -> None:
         for one in states[:NEWEST_ROWS]
     ]
     widgets.figures_table(pd.DataFrame(rows))
-    failed = [one for one in states if one.state in ("failed", "lost")]
+    failed = [one for one in states if one.state in ("failed", "lost", "damaged")]
     for one in failed[:1]:
         message = (
             one.message or "its process is gone; what it had scored is kept. Start it again on the Data page, and it goes on from there."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,20 @@ def write_dataset(workspace: Workspace, name: str, made: list[Preference], refus
     reasons = {row["reason"]: sum(other["reason"] == row["reason"] for other in refused) for row in refused}
     counts = {split: splits.count(split) for split in ("train", "heldout", "judge")}
     kept = {"rows_read": len(rows) + len(refused), "rows_kept": len(rows), "rows_refused": len(refused)} | counts
-    info = {"name": name, "format": "made", "source": "made.jsonl", "created": "2026-01-02T03:04:05+00:00", "fingerprint": "f" * 16} | kept
+    info = {
+        "name": name,
+        "format": "made",
+        "source": "made.jsonl",
+        "created": "2026-01-02T03:04:05+00:00",
+        "fingerprint": _fingerprint(rows),
+    } | kept
     own = {"difficulty": "number", "topic": "text", "checked": "boolean"}
     write_json(folder / "dataset.json", info | {"files": ["made.jsonl"], "extra_columns": own, "reasons": reasons})
     return [row["id"] for row in rows]
+
+
+def _fingerprint(rows: list[dict[str, Any]]) -> str:
+    return blake2b(" ".join(row["id"] for row in rows).encode(), digest_size=16).hexdigest()
 
 
 def _row(preference: Preference, place: int) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def write_scores(
     score_id: str = "tiny",
     done: int | None = None,
     state: str = "finished",
+    truncated: int = 0,
 ) -> Path:
     """A score set in which the first `done` rows of a shuffled order are scored, in two parts (the first one small)."""
     folder = workspace.score_set(name, score_id)
@@ -131,17 +143,31 @@ def write_scores(
     done = len(made) if done is None else done
     order = rng.permutation(len(made))[:done]
     rows = [_scored(made[place], ids[place], vocabulary, rng) for place in order]
+    for row in rows[:truncated]:
+        row["truncated_tokens"] = 5
     for number, part in enumerate([rows[: done // 4], rows[done // 4 :]]):
         if part:
             pq.write_table(pa.Table.from_pylist(part, SCORED), folder / f"part-{number:05}.parquet")
-    write_json(folder / "score.json", _description(name, score_id, len(made)))
+    write_json(
+        folder / "score.json",
+        _description(name, score_id, len(made)) | {"dataset_fingerprint": workspace.dataset_info(name)["fingerprint"]},
+    )
     write_json(folder / "status.json", _status(state, done, len(made)))
     return folder
 
 
 def _description(name: str, score_id: str, pairs: int) -> dict[str, Any]:
-    layout = {"layout": "prefix-shared", "layout_reason": None, "linear": True, "dtype": "float32", "device": "cpu", "max_length": 1024}
-    created = {"created": "2026-01-02T04:04:05+00:00", "model": "tiny", "dataset_fingerprint": "f" * 16}
+    layout = {
+        "layout": "prefix-shared",
+        "own_logits": False,
+        "layout_reason": None,
+        "batch_tokens": 2048,
+        "linear": True,
+        "dtype": "float32",
+        "device": "cpu",
+        "max_length": 1024,
+    }
+    created = {"created": "2026-01-02T04:04:05+00:00", "model": "tiny"}
     return {"dataset": name, "score_id": score_id, "pairs": pairs} | created | layout
 
 

@@ -82,3 +82,9 @@ def test_text_of_a_dataset_is_no_markup_in_a_figure() -> None:
     assert title("extra_<b>") == "&lt;b&gt;"
     figure = bars(pd.Series({"<img src=x>": 3}), "source")
     assert figure.data[0].text[0] == "3  &lt;img src=x&gt;"
+
+
+def test_a_range_with_an_open_end_is_drawn_to_the_end_of_the_axis() -> None:
+    axis = axis_of(np.arange(10.0))
+    shape = histogram({"mean": np.arange(10.0)}, axis, "tokens cut off", drawn=(1.0, np.inf)).layout.shapes[-1]
+    assert (shape.x0, shape.x1) == (1.0, axis.edges[-1])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from deft_core.errors import InputError
-from deft_core.filters import Between, Box, Filter, Inside, OneOf, Search, from_text, mask, to_text, words
+from deft_core.filters import Between, Box, Filter, Inside, OneOf, Search, Unreadable, from_text, mask, to_text, words
 
 TABLE = pd.DataFrame(
     {
@@ -30,6 +30,7 @@ TRIANGLE = ((0.0, 0.0), (10.0, 0.0), (10.0, 0.29))
         Inside("tokens", "reward", TRIANGLE),
         Search("sorry, but"),
         Search(r"\bno\b", True),
+        Between("truncated_tokens", 1.0, np.inf),
     ],
 )
 def test_a_filter_comes_back_from_its_text(rule: Filter) -> None:
@@ -39,13 +40,16 @@ def test_a_filter_comes_back_from_its_text(rule: Filter) -> None:
 @pytest.mark.parametrize(
     "text", ["", "between 1 reward", "between a b reward", "is [] ", "is 5 x", "box a 1 2 b", "inside a b 1;2", "has ", "drop"]
 )
-def test_a_text_that_is_no_filter_is_explained(text: str) -> None:
+def test_a_text_that_is_no_filter_stays_what_it_is_until_it_is_to_narrow_something(text: str) -> None:
+    rule = from_text(text)
+    assert rule == Unreadable(text) and to_text(rule) == words(rule) == text
     with pytest.raises(InputError, match="a filter such as"):
-        from_text(text)
+        mask(TABLE, [rule], {})
 
 
 def test_words_are_what_a_chip_says() -> None:
     assert words(Between("reward", 0.0123456, 1234.5)) == "reward 0.01235 … 1,234"
+    assert words(Between("truncated_tokens", 1, np.inf)) == "truncated_tokens ≥ 1"
     assert words(OneOf("source", ("x", "y"))) == "source = x, y"
     assert words(Search("no", True)) == "text ~ /no/"
 
@@ -55,6 +59,7 @@ def test_words_are_what_a_chip_says() -> None:
     [
         (Between("reward", 0.1, 0.2), "ab"),
         (Between("tokens", 5, 5), "bd"),
+        (Between("tokens", 5, np.inf), "bcd"),
         (OneOf("source", ("x",)), "ac"),
         (Box(Between("tokens", 1, 5), Between("reward", 0.0, 1.0)), "ab"),
         (Inside("tokens", "reward", ((4.0, 0.0), (10.0, 0.0), (10.0, 1.0), (4.0, 1.0))), "bc"),
@@ -77,3 +82,9 @@ def test_all_filters_must_pass_and_no_filter_lets_all_pass() -> None:
 def test_a_column_that_is_not_there_is_explained() -> None:
     with pytest.raises(InputError, match="'gone'"):
         mask(TABLE, [Between("gone", 0, 1)], {})
+
+
+@pytest.mark.parametrize("rule", [Between("source", 0, 1), Inside("tokens", "id", TRIANGLE)])
+def test_a_range_of_texts_is_explained(rule: Filter) -> None:
+    with pytest.raises(InputError, match="a column of numbers"):
+        mask(TABLE, [rule], {})

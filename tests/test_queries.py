@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,8 +25,8 @@ from deft_core.queries import (
     user_sql,
     version,
 )
-from deft_core.workspace import Workspace
-from tests.score_sets import Words, preferences, write_dataset, write_scores
+from deft_core.workspace import Workspace, write_json
+from tests.score_sets import SCORED, Words, preferences, write_dataset, write_scores
 
 ROWS = 60
 
@@ -104,13 +105,28 @@ def test_token_detail_gives_back_the_tokens_with_their_contributions(view: View)
     assert token_detail(view, "not a row") == []
 
 
+def test_a_last_answer_without_tokens_has_a_place_too(tmp_path: Path) -> None:
+    workspace, made = Workspace(tmp_path), preferences(4)
+    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    part = folder / "part-00001.parquet"
+    rows = pq.read_table(part).to_pylist()
+    for column in ("token_ids", "token_rewards"):
+        rows[0][column][-1] = []
+    rows[0]["token_logps"][-1] = [-1.0]  # the end token's
+    pq.write_table(pa.Table.from_pylist(rows, SCORED), part)
+    detail = token_detail(open_view(workspace, "demo"), rows[0]["id"])
+    assert len(detail) == len(rows[0]["rewards"]) and detail[-1] == [] and detail[0]
+
+
 def test_refused_rows_come_in_pages(tmp_path: Path) -> None:
     rows = [{"file": "a.jsonl", "line": n, "reason": ("odd", "even")[n % 2 == 0], "original": {"n": n}} for n in range(10)]
+    rows[3]["detail"] = "3 of 10"
     path = tmp_path / "refused.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"half a l', encoding="utf-8")
     assert [row.line for row in refused_page(path, 4, 3)] == [4, 5, 6]
     assert [row.line for row in refused_page(path, 1, 2, "odd")] == [3, 5]
     assert json.loads(refused_page(path, 9, 5)[0].original) == {"n": 9}
+    assert [row.detail for row in refused_page(path, 2, 2)] == [None, "3 of 10"]
 
 
 def test_the_version_changes_with_the_parts(tmp_path: Path) -> None:
@@ -120,6 +136,8 @@ def test_the_version_changes_with_the_parts(tmp_path: Path) -> None:
     before = version(workspace, open_view(workspace, "demo"))
     folder = write_scores(workspace, "demo", made, ids, done=4)
     some = version(workspace, open_view(workspace, "demo"))
+    write_json(folder / "status.json", {"done": 5})
+    assert version(workspace, open_view(workspace, "demo")) == some  # every second while scoring
     (folder / "part-00001.parquet").unlink()
     assert len({before, some, version(workspace, open_view(workspace, "demo"))}) == 3
 

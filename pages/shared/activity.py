@@ -1,13 +1,15 @@
-"""What the workspace holds and what is being done in it, as the files say at this moment; nothing here is cached."""
+"""What the workspace holds and what is being done in it, as the files say at this moment; nothing here is cached.
+
+A damaged file takes nothing else along: the other datasets and score sets are listed, and the damaged one with its error.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deft_core.errors import DeftError
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, read_json
 
@@ -16,16 +18,18 @@ from deft_core.workspace import Workspace, read_json
 class ScoreState:
     dataset: str
     score_id: str | None  # None while the model is still being found
-    state: str  # running, finished, failed, stopped or lost
+    state: str  # running, finished, failed, stopped, lost or damaged
     phase: str
     done: int
     total: int
     pairs_per_second: float | None
     seconds_left: float | None
-    truncated: int
     message: str | None
     model: str
-    created: str
+    created: str  # empty while the score set is being begun
+    max_length: int | None  # this and batch_tokens: what a scorer that goes on has to be given
+    batch_tokens: int | None
+    layout_reason: str | None  # why it is not scored in the fastest layout
 
     @property
     def running(self) -> bool:
@@ -33,9 +37,17 @@ class ScoreState:
 
 
 def score_states(workspace: Workspace, dataset: str) -> list[ScoreState]:
-    """The score sets of a dataset, newest first, and before them a scorer that has no score set yet or ended without one."""
+    """The score sets of the dataset as it is, newest first, and before them a scorer that has none yet or ended without one."""
     folder = workspace.root / "scores" / dataset
-    sets = [state for path in folder.glob("[!.]*/status.json") if (state := _state(dataset, path.parent, path.parent.name))]
+    try:
+        current = workspace.score_ids(dataset)
+    except DeftError:  # nobody knows which one is of these data: all are listed, the damaged one as such
+        current = [path.parent.name for path in folder.glob("[!.]*/score.json")]
+    sets = []
+    for path in folder.glob("[!.]*/status.json"):
+        being_begun = not path.with_name("score.json").is_file()
+        if (being_begun or path.parent.name in current) and (state := _state(dataset, path.parent, path.parent.name)):
+            sets.append(state)
     finding = _state(dataset, folder, None)
     if finding and finding.state != "finished" and not any(state.running for state in sets):
         sets.append(finding)
@@ -46,38 +58,41 @@ def running(workspace: Workspace) -> list[ScoreState]:
     return [state for name in workspace.dataset_names() for state in score_states(workspace, name) if state.running]
 
 
-def dataset_infos(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Newest first; a dataset whose description cannot be read is left to the page that opens it."""
-    infos = [info for name in workspace.dataset_names() if (info := _json(workspace.existing_dataset(name) / "dataset.json"))]
-    return iter(sorted(infos, key=lambda info: str(info.get("created")), reverse=True))
+def dataset_infos(workspace: Workspace) -> tuple[list[dict[str, Any]], dict[str, DeftError]]:
+    """What each dataset says of itself, newest first; and by name those that cannot be read."""
+    infos, damaged = [], {}
+    for name in workspace.dataset_names():
+        try:
+            infos.append(workspace.dataset_info(name))
+        except DeftError as error:
+            damaged[name] = error
+    return sorted(infos, key=lambda info: str(info.get("created")), reverse=True), damaged
 
 
 def _state(dataset: str, folder: Path, score_id: str | None) -> ScoreState | None:
+    about: dict[str, Any] = {}
     try:
         status = read_status(folder)
-    except (OSError, ValueError, KeyError):
+        about = read_json(folder / "score.json") if (folder / "score.json").is_file() else {}
+    except FileNotFoundError:  # the folder was removed this very moment
         return None
+    except DeftError as error:
+        status = {"state": "damaged", "message": str(error)}
     if status is None:
         return None
-    about = _json(folder / "score.json")
     return ScoreState(
-        dataset,
-        score_id,
-        status["state"],
-        str(status.get("phase", "")),
-        int(status.get("done") or 0),
-        int(status.get("total") or about.get("pairs") or 0),
-        status.get("pairs_per_second"),
-        status.get("seconds_left"),
-        int(status.get("truncated") or 0),
-        status.get("message"),
-        str(about.get("model", "")),
-        str(about.get("created", "")),
+        dataset=dataset,
+        score_id=score_id,
+        state=status["state"],
+        phase=str(status.get("phase", "")),
+        done=int(status.get("done") or 0),
+        total=int(status.get("total") or about.get("pairs") or 0),
+        pairs_per_second=status.get("pairs_per_second"),
+        seconds_left=status.get("seconds_left"),
+        message=status.get("message"),
+        model=str(about.get("model", "")),
+        created=str(about.get("created", "")),
+        max_length=about.get("max_length"),
+        batch_tokens=about.get("batch_tokens"),
+        layout_reason=about.get("layout_reason"),
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except (OSError, json.JSONDecodeError):
-        return {}

@@ -21,6 +21,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000
+NO_SCORES = ""
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -31,6 +32,7 @@ class Frame:
     workspace: Workspace
     dataset: str | None  # the one chosen, None in an empty workspace
     score_id: str | None  # the score set chosen, None where the dataset has none
+    problem: DeftError | None = None  # why nobody knows which score sets the dataset has
 
 
 def navigation() -> st.Page:
@@ -107,18 +109,23 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
         return Frame(workspace, None, None)
     with place:
         if not state.value(state.DATASET):
-            state.put(state.DATASET, next(activity.dataset_infos(workspace), {"name": names[0]})["name"])
+            infos, _ = activity.dataset_infos(workspace)
+            state.put(state.DATASET, infos[0]["name"] if infos else names[0])
         dataset = state.value(state.DATASET)
         known = dataset in names
         widgets.pick("Dataset", state.DATASET, names if known else [dataset, *names], dataset, on_change=state.choose_dataset)
         if not known:
             workspace.existing_dataset(dataset)  # says which there are
-        ids = workspace.score_ids(dataset)
+        try:
+            ids = workspace.score_ids(dataset)
+        except DeftError as error:
+            return Frame(workspace, dataset, None, error)
         if ids and not state.value(state.SCORES):
             state.put(state.SCORES, ids[0])
         chosen = state.value(state.SCORES)
         if ids or chosen:
-            widgets.pick("Score set", state.SCORES, ids if chosen in ids else [chosen, *ids], chosen)
+            offered = ids if chosen in ids else [chosen, *(ids or [NO_SCORES])]  # one that is gone can be left
+            widgets.pick("Score set", state.SCORES, offered, chosen, format_func=lambda one: one or "none")
     return Frame(workspace, dataset, chosen or None)
 
 
@@ -126,6 +133,6 @@ def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace
     for one in activity.running(workspace):
         share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
         left = f", {duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
-        query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.score_id else {})
+        query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)

@@ -31,7 +31,7 @@ def workspace() -> Workspace:
 
 
 def version(view: View) -> Version:
-    return (str(view.pairs), view.score_id, *queries.version(workspace(), view))
+    return (view.score_id, *queries.version(workspace(), view))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the rows …")
@@ -58,19 +58,20 @@ def order(version: Version, column: str, descending: bool, _table: pd.DataFrame)
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def last_turns(version: Version, ids: tuple[str, ...], characters: int, _view: View) -> list[str]:
+def last_turns(pairs_version: Version, ids: tuple[str, ...], characters: int, _view: View) -> list[str]:
     """How the prompt of each row ends."""
     prompts = queries.texts(_view, ids).set_index("id")["prompt"]
     return [excerpt(prompts[row][-1]["content"], characters) if row in prompts else "" for row in ids]
 
 
 @st.cache_resource(max_entries=20, show_spinner="Searching the texts …")
-def matching_ids(version: Version, search: Search, _view: View) -> pd.Index[Any]:
+def matching_ids(pairs_version: Version, search: Search, _view: View) -> pd.Index[Any]:
     return queries.matching_ids(_view, search.pattern, regular=search.regular)
 
 
-def found(version: Version, view: View, rules: list[Filter]) -> Mapping[Search, pd.Index[Any]]:
-    return {rule: matching_ids(version, rule, view) for rule in rules if isinstance(rule, Search)}
+def found(view: View, rules: list[Filter]) -> Mapping[Search, pd.Index[Any]]:
+    pairs_version = queries.pairs_version(view)
+    return {rule: matching_ids(pairs_version, rule, view) for rule in rules if isinstance(rule, Search)}
 
 
 def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
@@ -117,8 +118,8 @@ def _started(root: str) -> dict[str, tuple[int, float]]:
     return {}
 
 
-def start_scoring(workspace: Workspace, dataset: str, *model: str) -> None:
-    pid = processes.start_scoring(workspace.root, dataset, *model)
+def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: int | None) -> None:
+    pid = processes.start_scoring(workspace.root, dataset, *model, **settings)
     with suppress(psutil.NoSuchProcess):
         _started(str(workspace.root))[dataset] = (pid, psutil.Process(pid).create_time())
 

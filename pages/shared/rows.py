@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
+from deft_core import queries
 from deft_core.filters import Between, OneOf
 from deft_core.reading import excerpt
 from pages.shared import resources, state, widgets
@@ -65,7 +66,7 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     for name in shown.select_dtypes("category"):
         shown[name] = shown[name].astype(object).map(lambda value: excerpt(str(value), 60), na_action="ignore")
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
-    shown.insert(1, "last turn", resources.last_turns(look.version, tuple(ids), EXCERPT_CHARACTERS, look.view))
+    shown.insert(1, "last turn", resources.last_turns(queries.pairs_version(look.view), tuple(ids), EXCERPT_CHARACTERS, look.view))
     st.dataframe(
         shown,
         key=state.drawing_key("table"),

@@ -22,7 +22,7 @@ REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
 OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE)
 
 # keys of the session alone
-_ROUTED, _KEPT, _DRAWN, _FAILURE = "_routed", "_kept", "_drawn", "_failure"
+_ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
 
 
 def routed() -> bool:
@@ -103,17 +103,45 @@ def mirror(name: str, current: Any) -> str:
     return key
 
 
+def typed(name: str) -> str:
+    """What stands in a text box that keeps what it could not use; nothing before it is drawn."""
+    return str(st.session_state.get(name, "")).strip()
+
+
+def set_typed(name: str, text: str) -> None:
+    st.session_state[name] = text
+
+
+def renewed_key(name: str) -> str:
+    """The key of a widget that is emptied by becoming another one."""
+    renewed: dict[str, int] = st.session_state.setdefault(_RENEWED, {})
+    return f"{name}-{renewed.get(name, 0)}"
+
+
+def renew(name: str) -> None:
+    renewed: dict[str, int] = st.session_state.setdefault(_RENEWED, {})
+    renewed[name] = renewed.get(name, 0) + 1
+
+
 def drawing_key(chart: str) -> str:
     """The key of a chart one can draw on; a new one once a drawing has become a filter, so that the drawing goes."""
-    drawn: dict[str, int] = st.session_state.setdefault(_DRAWN, {})
-    return f"drawn-{chart}-{drawn.get(chart, 0)}"
+    return renewed_key(f"drawn-{chart}")
 
 
 def take_drawing(chart: str) -> dict[str, Any]:
     """What was drawn on a chart (`box`, `lasso`, `points`) or picked in a table (`rows`, `columns`, `cells`); it is empty again."""
     taken = dict(st.session_state.get(drawing_key(chart), {}).get("selection", {}))
-    st.session_state[_DRAWN][chart] = st.session_state[_DRAWN].get(chart, 0) + 1
+    renew(f"drawn-{chart}")
     return taken
+
+
+def upload() -> str:
+    """Where the copy of this session's upload lies."""
+    return str(st.session_state.get(_UPLOAD, ""))
+
+
+def set_upload(path: str) -> None:
+    st.session_state[_UPLOAD] = path
 
 
 # an error met in a callback, shown by the run that follows

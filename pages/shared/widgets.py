@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -33,6 +33,13 @@ def problem(error: DeftError) -> None:
     """The three parts of an error."""
     parts = {"Expected": error.expected, "Found": error.found, "What to do": error.remedy.replace("`", "")}
     st.error("\n\n".join(f"**{name}** {plain(part)}" for name, part in parts.items()))
+
+
+def damaged(datasets: Mapping[str, DeftError]) -> None:
+    """The datasets that cannot be read."""
+    for name, error in datasets.items():
+        parts = f"Expected {plain(error.expected)}; found {plain(error.found)}. {plain(error.remedy)}"
+        st.warning(f"**{plain(name)}** cannot be read. {parts}")
 
 
 def html(text: str) -> str:

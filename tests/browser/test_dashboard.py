@@ -221,3 +221,41 @@ def unharmed(page: Page) -> None:
     main = page.get_by_test_id("stMain")
     assert main.evaluate("main => main.scrollWidth <= main.clientWidth + 1")
     assert page.locator("a[href^='javascript']").count() == 0
+
+
+def test_an_uploaded_file_is_imported_and_its_copy_is_gone(serve: Serve, page: Page, tmp_path: Path) -> None:
+    source, workspace = tmp_path / "my pairs.jsonl", Workspace(tmp_path / "workspace")
+    made = [{"prompt": f"q {n}", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(20)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    page.goto(f"{serve(workspace.root)}/datasets")
+    page.locator("input[type=file]").set_input_files(source)
+    expect(page.get_by_text("good 0")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("my-pairs")
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("20 of 20 rows kept, 0 refused")).to_be_visible()
+    expect(page.get_by_text("my pairs.jsonl", exact=True)).to_have_count(0)  # the uploader is empty again
+    assert workspace.dataset_info("my-pairs")["rows_kept"] == 20
+    assert not list(workspace.root.glob(".uploads/*"))
+
+
+def test_a_pattern_that_cannot_work_is_mended_in_its_box(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore")
+    settled(page)
+    box = page.get_by_role("textbox", name="Search")
+    box.fill("/(/")
+    box.press("Enter")
+    expect(page.get_by_text("Expected a regular expression")).to_be_visible()
+    shown_rows(page, ROWS)
+    assert not filters(page)
+    box.fill("/question 1\\d:/")
+    box.press("Enter")
+    shown_rows(page, 10)
+    expect(page.get_by_text("Expected a regular expression")).to_have_count(0)
+
+
+def test_a_link_whose_filter_cannot_work_has_a_chip_to_remove_it(serve: Serve, page: Page, workspace: Workspace) -> None:
+    page.goto(f"{serve(workspace.root)}/explore?{urlencode({'filter': 'matches ('})}")
+    expect(page.get_by_text("a regular expression")).to_be_visible()
+    page.get_by_test_id("stMultiSelect").first.get_by_role("button").first.click()
+    shown_rows(page, ROWS)
+    expect(page.get_by_text("a regular expression")).to_have_count(0)
