@@ -9,7 +9,7 @@ naive   one padded sequence a response, in file order, the model's own logits, a
 trl     DPOTrainer.compute_ref_log_probs over the trainer's own collator, its LM head fused and chunked as TRL 1.16 does by itself.
         It computes log-probabilities only, no reward: it does less than the other two.
 
-Both peers run without gradients and at the batch size that was fastest for them here (--naive-batch and --trl-batch to try others).
+Both peers run without gradients and at the batch size that is fastest for them on a CPU (--naive-batch and --trl-batch for others).
 """
 
 from __future__ import annotations
