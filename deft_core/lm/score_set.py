@@ -112,8 +112,7 @@ def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about
 
 def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
     """Count the training split, check the layouts, and leave d, the head and, last of all, score.json."""
-    max_length = min(settings.max_length, lm.longest)
-    counted = _count(pairs, lm, max_length, status)
+    counted = _count(pairs, lm, min(settings.max_length, lm.longest), status)
     d = discrepancy.discrepancy(counted.chosen, counted.rejected)
     status.update(phase="checking the layout against a plain forward")
     batch_tokens = settings.batch_tokens or lm.batch_tokens
@@ -123,7 +122,7 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
     score_parts.save_array(target / "head.npy", lm.head.weight.float().cpu().numpy())
     if lm.head.bias is not None:
         score_parts.save_array(target / "head_bias.npy", lm.head.bias.float().cpu().numpy())
-    about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch."), "max_length": max_length}
+    about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch.")}
     about |= {"batch_tokens": batch_tokens, "pairs": counted.rows}
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
@@ -178,7 +177,7 @@ def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int
     done = wanted - sum(end - start for _, start, end in missing)
     pace = Pace(status, done, wanted, score_parts.truncated_rows(target, [k for k, _, _ in missing]), int(status.before.get("tokens", 0)))
     for k, rows in score_parts.rows_of(pairs, ids, missing):
-        row_tokens = token_rows(lm.tokenizer, rows["prompt"], rows["responses"], about["max_length"])
+        row_tokens = token_rows(lm.tokenizer, rows["prompt"], rows["responses"], min(about["max_length"], lm.longest))
         scores: list[list[ResponseScore]] = [[] for _ in row_tokens]
         for indices, found in scorer.score_batches(row_tokens):
             batch = [row_tokens[i] for i in indices]

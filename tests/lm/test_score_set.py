@@ -209,6 +209,14 @@ def test_data_replaced_while_it_is_scored_ends_the_scoring(small, settings, tmp_
         score(small, "small", settings, replace)
 
 
+def test_a_model_with_few_positions_cuts_rows_to_them(small, tmp_path):
+    folder = save_model(tiny_config(max_position_embeddings=60), tmp_path / "short")
+    report = score(small, "small", ScoreSettings(str(folder)))
+    found = read(small, report.score_id)
+    assert (found["tokens_prompt"] + found["tokens"].map(max)).max() == 60
+    assert read_json(small.score_set("small", report.score_id) / "score.json")["max_length"] == 1024  # as asked: who goes on asks the same
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(small, tmp_path):
     folder = save_model(tiny_config(vocab_size=100), tmp_path / "narrow")
     with pytest.raises(ModelError, match="whose tokens the model has logits for"):
