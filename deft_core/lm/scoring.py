@@ -135,8 +135,10 @@ def _by_response(rewards: Tensor, logps: Tensor, h: Tensor, lengths: list[int], 
 
 
 @torch.inference_mode()
-def reference_scores(lm: LanguageModel, d: NDArray[np.float64], row: TokenRow) -> list[tuple[float, float]]:
-    """(R, lp) of each response by the definition: one plain forward a response, a full log-softmax, no identity.
+def reference_scores(lm: LanguageModel, d: NDArray[np.float64], row: TokenRow) -> list[tuple[float, Floats]]:
+    """(R, log-probability of each token, the end token included) of each response by the definition.
+
+    One plain forward a response, a full log-softmax, no identity.
 
     Slow on purpose. The scorer's self-check and the tests hold every fast path against it.
     """
@@ -149,5 +151,5 @@ def reference_scores(lm: LanguageModel, d: NDArray[np.float64], row: TokenRow) -
         targets = torch.tensor(response + [lm.tokenizer.eos_token_id] * ended, device=lm.device)
         taken = logp[: len(targets)].gather(1, targets[:, None])
         mean = logp[: len(response)].double().mean(0)  # [V], the average log-probability vector
-        out.append((float(mean @ weights.double()), float(taken.double().sum())))
+        out.append((float(mean @ weights.double()), taken[:, 0].cpu().numpy()))
     return out

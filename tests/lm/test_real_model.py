@@ -24,8 +24,8 @@ def smollm():
     return load("smollm2-135m", default_model.ensure(print))
 
 
-def stored_and_defined(workspace, name, lm, rows):
-    """(stored rewards, by definition, stored log-probabilities, by definition) of `rows` random scored rows."""
+def largest_differences(workspace, name, lm, rows):
+    """(responses, largest difference of a reward, of a token's log-probability) from the definition, over `rows` random rows."""
     report = score(workspace, name, ScoreSettings(limit=rows))
     folder = workspace.score_set(name, report.score_id)
     d = pd.read_parquet(folder / "discrepancy.parquet")["d"].to_numpy(np.float64)
@@ -33,7 +33,10 @@ def stored_and_defined(workspace, name, lm, rows):
     pairs = pd.read_parquet(workspace.pairs(name)).set_index("id")
     tokens = token_rows(lm.tokenizer, [list(p) for p in pairs.prompt[found.id]], [list(r) for r in pairs.responses[found.id]], 1024)
     expected = [pair for row in tokens for pair in reference_scores(lm, d, row)]
-    return np.concatenate([*found.rewards]), np.array(expected)[:, 0], np.concatenate([*found.logps]), np.array(expected)[:, 1]
+    rewards = np.concatenate([*found.rewards]) - np.array([reward for reward, _ in expected])
+    stored_logps = [logps for row in found.token_logps for logps in row]
+    logps = np.concatenate([*stored_logps]) - np.concatenate([logps for _, logps in expected])
+    return len(expected), np.abs(rewards).max(), np.abs(logps).max()
 
 
 def test_default_model_is_smollm2_135m_in_float32(smollm):
@@ -45,17 +48,18 @@ def test_stored_scores_equal_the_definition_on_50_rows_of_hh(smollm, workspace):
     if not HH.is_file():
         pytest.skip(f"{HH.name} is not there")
     import_source(workspace, str(HH), "hh")
-    rewards, defined, logps, defined_logps = stored_and_defined(workspace, "hh", smollm, 50)
-    assert len(rewards) == 100
-    assert np.abs(rewards - defined).max() < 1e-5
-    assert np.abs(logps - defined_logps).max() < 1e-3
+    responses, reward, logp = largest_differences(workspace, "hh", smollm, 50)
+    print(f"largest differences over {responses} responses: {reward:.1e} in reward, {logp:.1e} in a token's log-probability")
+    assert responses == 100
+    assert reward < 1e-5
+    assert logp < 1e-3
 
 
 def test_stored_scores_equal_the_definition_on_the_demo(smollm, workspace):
     import_demo(workspace)
-    rewards, defined, logps, defined_logps = stored_and_defined(workspace, "demo", smollm, 16)
-    assert np.abs(rewards - defined).max() < 1e-5
-    assert np.abs(logps - defined_logps).max() < 1e-3
+    _, reward, logp = largest_differences(workspace, "demo", smollm, 16)
+    assert reward < 1e-5
+    assert logp < 1e-3
 
 
 def test_conversion_from_the_wheel(tmp_path, monkeypatch):
