@@ -40,7 +40,8 @@ def test_bars_stand_on_whole_numbers() -> None:
 
 def test_a_column_without_values_or_with_one_is_drawn_too() -> None:
     for values in (np.array([]), np.array([np.nan]), np.array([0.25]), np.array([3.0, 3.0])):
-        histogram({"chosen": values}, axis_of(values), "reward")
+        figure = histogram({"chosen": values}, axis_of(values), "reward")
+        assert sum(figure.data[0].y) == np.isfinite(values).sum()
 
 
 def test_chosen_and_rejected_have_their_colours_and_their_means() -> None:
