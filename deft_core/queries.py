@@ -40,7 +40,6 @@ __all__ = [
     "pairs_version",
     "refused_page",
     "response_scores",
-    "score_set_pairs",
     "texts",
     "token_detail",
     "user_sql",
@@ -229,14 +228,6 @@ def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:
     for row in rows:
         detail[row[0]].append(ScoredToken(*row[1:]))
     return detail
-
-
-def score_set_pairs(view: View) -> int:
-    """Rows that have scores so far."""
-    if not view.parts:
-        return 0
-    with _explained(view), _connected(view) as connection:
-        return int(connection.execute("SELECT count(*) FROM scores_file").fetchall()[0][0])
 
 
 def refused_page(path: Path, offset: int, limit: int, reason: str | None = None) -> list[Refused]:
