@@ -15,20 +15,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from deft_core.commands.options import Json, Name
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
-from deft_core.terminal import ProgressLine, explain, printable
+from deft_core.terminal import ProgressLine, explain, print_rows, print_values
 from deft_core.workspace import Workspace, default_root
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one line.")]
-Name = Annotated[str, typer.Argument(help="A dataset of the workspace.")]
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
 BatchTokens = Annotated[int | None, typer.Option(help="Padded tokens in one forward pass; else what suits the device.")]
@@ -113,7 +110,7 @@ def import_(
             replace=replace,
             progress=lambda rows: line.show({"phase": f"reading, {rows:,} rows so far"}),
         )
-    _print(asdict(report), as_json)
+    print_values(asdict(report), as_json)
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
@@ -128,14 +125,14 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
     """List the datasets of the workspace."""
     keys = ("name", "format", "rows_read", "rows_kept", "rows_refused", "train", "heldout", "judge", "created", "source")
     infos = [context.obj.dataset_info(name) for name in context.obj.dataset_names()]
-    _print_rows("datasets", [{key: info[key] for key in keys} for info in infos], as_json)
+    print_rows("datasets", [{key: info[key] for key in keys} for info in infos], as_json)
 
 
 @app.command()
 def refused(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """List each refused row with its line and the reason."""
     lines = context.obj.refused(name).read_text(encoding="utf-8").splitlines()
-    _print_rows("refused", [json.loads(line) for line in lines], as_json)
+    print_rows("refused", [json.loads(line) for line in lines], as_json)
 
 
 @app.command()
@@ -157,7 +154,7 @@ def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json
 
     with ProgressLine() as line:
         report = score_set.score(workspace, name, score_set.ScoreSettings(**settings), line.show)
-    _print(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)
+    print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)
 
 
 @app.command()
@@ -177,53 +174,10 @@ def query(
     rows = queries.user_sql(view, sql)
     if out is not None:
         tables.write(rows, out, format)
-        _print({"rows": rows.num_rows, "path": str(out)}, as_json)
+        print_values({"rows": rows.num_rows, "path": str(out)}, as_json)
     elif as_json:
         typer.echo(tables.as_json({"rows": rows.to_pylist()}))
     elif format == "csv":
         tables.write_csv(rows, sys.stdout)
     else:
-        _print_rows("rows", rows.to_pylist(), as_json)
-
-
-def _print(values: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(dict(values), ensure_ascii=False))
-        return
-    table = Table(show_header=False, box=None)
-    for key, value in values.items():
-        table.add_row(key.replace("_", " "), _cell(value))
-    _console().print(table)
-
-
-def _print_rows(what: str, rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        from deft_core import tables
-
-        typer.echo(tables.as_json({what: rows}))
-        return
-    table = Table(box=None)
-    for key in rows[0] if rows else [f"no {what}"]:
-        table.add_column(key, overflow="fold", justify="right" if rows and isinstance(rows[0][key], int | float) else "left")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    _console().print(table)
-
-
-def _console() -> Console:
-    """Standard output without markup, so that dataset text cannot style the terminal; wide where it is no terminal."""
-    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-
-
-def _cell(value: Any) -> Any:
-    from rich.text import Text
-
-    if isinstance(value, bool) or value is None:
-        words = "" if value is None else str(value).lower()
-    elif isinstance(value, int):
-        words = f"{value:,}"
-    elif isinstance(value, float):
-        words = f"{value:,.4g}"
-    else:
-        words = " ".join(str(value).split())
-    return Text(printable(words[:400]))
+        print_rows("rows", rows.to_pylist(), as_json)

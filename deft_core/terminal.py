@@ -1,17 +1,24 @@
-"""What the command writes for people, on standard error: a progress line while something runs, and errors in three parts."""
+"""What the command writes: on standard output values and rows, for people or as one JSON object; on standard error a progress line
+while something runs, and errors in three parts."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
 
 from deft_core.errors import DeftError
 from deft_core.status import duration
 
-__all__ = ["ProgressLine", "explain", "printable"]
+__all__ = ["ProgressLine", "explain", "print_rows", "print_values", "printable"]
 
 _EVERY_SECONDS = 10.0  # between lines where standard error is a file
 
@@ -64,3 +71,46 @@ class ProgressLine:
             self.phase, self.shown = str(status.get("phase", "")), time.monotonic()
             count = f"  {status['done']:,}/{status['total']:,}" if "done" in status and "total" in status else ""
             self.console.print(status_words(status) + count, markup=False, soft_wrap=True)
+
+
+def print_values(values: Mapping[str, Any], as_json: bool) -> None:
+    """One object, a line for each of its keys."""
+    if as_json:
+        typer.echo(json.dumps(dict(values), ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in values.items():
+        table.add_row(key.replace("_", " "), _cell(value))
+    _console().print(table)
+
+
+def print_rows(what: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A list of objects with the same keys, as a table; `what` is the list's key in JSON."""
+    if as_json:
+        from deft_core import tables
+
+        typer.echo(tables.as_json({what: rows}))
+        return
+    table = Table(box=None)
+    for key in rows[0] if rows else [f"no {what}"]:
+        table.add_column(key, overflow="fold", justify="right" if rows and isinstance(rows[0][key], int | float) else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Standard output without markup, so that dataset text cannot style the terminal; wide where it is no terminal."""
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, bool) or value is None:
+        words = "" if value is None else str(value).lower()
+    elif isinstance(value, int):
+        words = f"{value:,}"
+    elif isinstance(value, float):
+        words = f"{value:,.4g}"
+    else:
+        words = " ".join(str(value).split())
+    return Text(printable(words[:400]))

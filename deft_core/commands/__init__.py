@@ -1,0 +1,1 @@
+"""Commands of `deft` by subject; cli.py puts them together."""
