@@ -1,0 +1,34 @@
+"""The only SQL: one function asks one question of a dataset joined with one of its score sets.
+
+`open_view(workspace, dataset, score_id)` names the files; every other function takes that `View` and opens a DuckDB connection of its
+own in memory. Values are bound; a column name from outside goes through DuckDB's expression objects, never into a string of SQL.
+
+For the command: `user_sql(view, sql, seconds=60, memory_mb=2048) -> pyarrow.Table` runs one read-only SELECT over the view `pairs`.
+"""
+
+from deft_core.queries.relation import Column
+from deft_core.queries.rows import Refused, columns, light_table, refused_page, texts
+from deft_core.queries.search import check_pattern, matching_ids
+from deft_core.queries.tokens import ScoredToken, response_scores, token_detail
+from deft_core.queries.user_sql import user_sql
+from deft_core.queries.view import NEWEST, View, open_view, pairs_version, version
+
+__all__ = [
+    "NEWEST",
+    "Column",
+    "Refused",
+    "ScoredToken",
+    "View",
+    "check_pattern",
+    "columns",
+    "light_table",
+    "matching_ids",
+    "open_view",
+    "pairs_version",
+    "refused_page",
+    "response_scores",
+    "texts",
+    "token_detail",
+    "user_sql",
+    "version",
+]

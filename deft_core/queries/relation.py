@@ -1,0 +1,132 @@
+"""Connections of one's own in memory, the dataset joined with its score set in them, and their errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation, Expression, FunctionExpression
+
+from deft_core.errors import InputError
+from deft_core.queries.view import View
+
+__all__ = ["Column", "column_kinds", "connected", "explained", "frame_of", "joined", "patterns"]
+
+PAIR_COLUMNS = ("id", "split", "source", "n_responses", "turns", "characters_prompt", "characters_chosen", "characters_rejected")
+SCORE_COLUMNS = (
+    *("reward_chosen", "reward_rejected", "reward_margin", "reward_mean"),
+    *("logp_chosen", "logp_rejected", "logp_margin", "mean_logp_chosen", "mean_logp_rejected", "mean_logp_margin"),
+    *("perplexity_chosen", "perplexity_rejected", "tokens_prompt", "tokens_chosen", "tokens_rejected", "truncated_tokens"),
+)
+CATEGORIES_AT_MOST = 1_000  # a text column with more different values is no category, and is not held in memory
+CATEGORY_CHARACTERS = 200
+
+_SQL_TYPES = {"number": "DOUBLE", "boolean": "BOOLEAN"}  # every other kind stays text
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: str  # id, number, category or text; text is not in the light table
+
+
+@contextmanager
+def connected(view: View) -> Iterator[DuckDBPyConnection]:
+    """A connection with the view `pairs_file`, and `scores_file` where there are scores."""
+    with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
+        connection.read_parquet(patterns([view.pairs])).create_view("pairs_file")
+        if view.parts:
+            connection.read_parquet(patterns(view.parts)).create_view("scores_file")
+        yield connection
+
+
+def frame_of(relation: DuckDBPyRelation) -> pd.DataFrame:
+    frame: pd.DataFrame = relation.to_arrow_table().to_pandas()
+    return frame
+
+
+def patterns(paths: Sequence[Path]) -> list[str]:
+    """DuckDB takes a path for a pattern: a folder called [a] must be asked for as [[]a]."""
+    return ["".join(f"[{c}]" if c in "[*?" else c for c in str(path)) for path in paths]
+
+
+def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression] = ()) -> DuckDBPyRelation:
+    """All light columns, then one column for each of the source's own, then `more`."""
+    rows, names = connection.view("pairs_file"), list(PAIR_COLUMNS)
+    if view.parts:
+        scores = connection.view("scores_file")
+        kept = [name for name in SCORE_COLUMNS if name in scores.columns]
+        rows = rows.join(scores.select(*(ColumnExpression(name) for name in ("id", *kept))), "id", how="left")
+        names += kept
+    own = [_extra_value(name, kind).alias(alias) for alias, (name, kind) in own_columns(view).items()]
+    return rows.select(*(ColumnExpression(name) for name in names), *own, *more)
+
+
+def own_columns(view: View) -> dict[str, tuple[str, str]]:
+    """Our name of each of the source's own columns. DuckDB takes Score and score for the same name: the second becomes extra_score_2."""
+    named: dict[str, tuple[str, str]] = {}
+    taken: set[str] = set()
+    for name, kind in view.extra:
+        alias, count = f"extra_{name}", 1
+        while alias.lower() in taken:
+            count += 1
+            alias = f"extra_{name}_{count}"
+        taken.add(alias.lower())
+        named[alias] = (name, kind)
+    return named
+
+
+def _extra_value(name: str, kind: str) -> Expression:
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")  # RFC 6901: any name is safe in it
+    value = FunctionExpression("json_extract_string", ColumnExpression("extra"), ConstantExpression(pointer))
+    return value.try_cast(_SQL_TYPES[kind]) if kind in _SQL_TYPES else value
+
+
+def column_kinds(view: View, rows: DuckDBPyRelation) -> list[Column]:
+    """The columns of a joined relation, in its order."""
+    own = own_columns(view)
+    texts = [alias for alias, (_, kind) in own.items() if kind not in _SQL_TYPES]
+    categories = _categories(rows, texts) | {"split", "source"} | {alias for alias in own if own[alias][1] == "boolean"}
+    kinds = {"id": "id"} | dict.fromkeys(texts, "text") | dict.fromkeys(categories, "category")
+    return [Column(name, kinds.get(name, "number")) for name in rows.columns]
+
+
+def _categories(rows: DuckDBPyRelation, texts: Sequence[str]) -> set[str]:
+    """Those text columns that have few and short values."""
+    if not texts:
+        return set()
+    longest = [FunctionExpression("max", FunctionExpression("length", ColumnExpression(name))) for name in texts]
+    different = [FunctionExpression("approx_count_distinct", ColumnExpression(name)) for name in texts]
+    found = rows.aggregate([*longest, *different]).fetchall()[0]
+    figures = zip(texts, found[: len(texts)], found[len(texts) :], strict=True)
+    return {name for name, characters, values in figures if (characters or 0) <= CATEGORY_CHARACTERS and values <= CATEGORIES_AT_MOST}
+
+
+@contextmanager
+def explained(view: View, sql: str | None = None) -> Iterator[None]:
+    """DuckDB's and Arrow's errors in our three parts."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise InputError(
+            "a query that fits into memory", "one that does not", "Name fewer columns, narrow it with WHERE, or add LIMIT."
+        ) from None
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        found = str(error).strip().splitlines()[0]
+        if sql is None:
+            remedy = f"Import {view.dataset!r} again, or remove the damaged score set."
+            raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error
+        raise InputError("a query over the view `pairs`", found, _remedy(view, str(error))) from None
+
+
+def _remedy(view: View, message: str) -> str:
+    if not view.parts and any(name in message for name in SCORE_COLUMNS):
+        return f"The dataset has no scores yet: run `deft score {view.dataset}`."
+    return "Columns: " + ", ".join(
+        (*PAIR_COLUMNS, *(SCORE_COLUMNS if view.parts else ()), *own_columns(view), "prompt", "chosen", "rejected")
+    )

@@ -1,0 +1,71 @@
+"""Rows: the light columns of all of them, the texts of a few, and those an import refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from duckdb import ColumnExpression
+
+from deft_core.queries.relation import Column, column_kinds, connected, explained, frame_of, joined
+from deft_core.queries.view import View
+
+__all__ = ["Refused", "columns", "light_table", "refused_page", "texts"]
+
+
+@dataclass(frozen=True)
+class Refused:
+    file: str
+    line: int | None
+    reason: str  # one of few sentences, by which they are counted
+    detail: str | None  # what this row had
+    original: str
+
+
+def columns(view: View) -> list[Column]:
+    """The columns a chart, a filter or a sort may name, in the order they are offered."""
+    with explained(view), connected(view) as connection:
+        return column_kinds(view, joined(connection, view))
+
+
+def light_table(view: View) -> pd.DataFrame:
+    """Every row with all columns that are numbers or categories: no texts, no lists; about 150 bytes a row."""
+    with explained(view), connected(view) as connection:
+        whole = joined(connection, view)
+        kinds = {column.name: column.kind for column in column_kinds(view, whole) if column.kind != "text"}
+        table = whole.select(*(ColumnExpression(name) for name in kinds)).to_arrow_table()
+        for index, (name, kind) in enumerate(kinds.items()):
+            if kind == "category":  # a flag becomes the words true and false
+                table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
+        frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def texts(view: View, ids: Sequence[str]) -> pd.DataFrame:
+    """Prompt, responses, ranks and the source's scores of a few rows, in the order asked for."""
+    with explained(view), connected(view) as connection:
+        question = "SELECT id, split, source, prompt, responses, ranks, scores, extra FROM pairs_file WHERE id IN (SELECT unnest(?))"
+        found = frame_of(connection.sql(question, params=[list(ids)]))
+    order = {row: place for place, row in enumerate(ids)}
+    return found.sort_values("id", key=lambda column: column.map(order)).reset_index(drop=True)
+
+
+def refused_page(path: Path, offset: int, limit: int, reason: str | None = None) -> list[Refused]:
+    """Some of the rows an import could not use, in the order they were met; `path` is the dataset's refused.jsonl."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as handle:
+        rows = (json.loads(line) for line in handle if line.endswith("\n"))
+        chosen = (row for row in rows if reason is None or row["reason"] == reason)
+        return [_refused(row) for row in islice(chosen, offset, offset + limit)]
+
+
+def _refused(row: dict[str, Any]) -> Refused:
+    original = row["original"] if isinstance(row["original"], str) else json.dumps(row["original"], ensure_ascii=False, indent=1)
+    return Refused(row["file"], row["line"], row["reason"], row.get("detail"), original)

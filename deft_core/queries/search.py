@@ -1,0 +1,38 @@
+"""Rows whose texts contain or match a pattern."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from deft_core.errors import InputError
+from deft_core.queries.relation import connected, explained, frame_of
+from deft_core.queries.view import View
+
+__all__ = ["check_pattern", "matching_ids"]
+
+
+def matching_ids(view: View, pattern: str, *, regular: bool = False) -> pd.Index[Any]:
+    """Rows whose prompt or any response contains `pattern`, whatever its case; or matches it as a regular expression."""
+    test = "regexp_matches(text, ?, 'i')" if regular else "contains(lower(text), lower(?))"
+    messages = "list_transform(prompt, lambda message: message.content)"
+    question = f"SELECT DISTINCT id FROM (SELECT id, unnest(list_concat({messages}, responses)) AS text FROM pairs_file) WHERE {test}"
+    if regular:
+        check_pattern(pattern)
+    with explained(view), connected(view) as connection:
+        found = frame_of(connection.sql(question, params=[pattern]))
+    index: pd.Index[Any] = pd.Index(found["id"])
+    return index
+
+
+def check_pattern(pattern: str) -> None:
+    """Whether it is a regular expression, before it becomes a filter."""
+    try:
+        with duckdb.connect(":memory:") as connection:
+            connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+    except duckdb.Error as error:
+        raise InputError(
+            "a regular expression", f"{pattern!r} ({str(error).splitlines()[0]})", "Mend it, or search for the plain text."
+        ) from None

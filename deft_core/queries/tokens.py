@@ -1,0 +1,58 @@
+"""The responses of a row as they were scored: values of each, and token by token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from deft_core.queries.relation import connected, explained, frame_of, patterns
+from deft_core.queries.view import View
+
+__all__ = ["ScoredToken", "response_scores", "token_detail"]
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    text: bytes  # the token's exact bytes; they may end inside a character
+    contribution: float  # r_t = u . h_t; the response's reward is the mean over its tokens
+    logp: float
+    d: float
+    count_chosen: int
+    count_rejected: int
+
+
+def response_scores(view: View, row_id: str) -> pd.DataFrame:
+    """Reward, log-probability (end token included) and length of every response of a row; empty where it has no scores yet."""
+    if not view.parts:
+        return pd.DataFrame(columns=["reward", "logp", "tokens"])
+    question = "SELECT unnest(rewards) AS reward, unnest(logps) AS logp, unnest(tokens) AS tokens FROM scores_file WHERE id = ?"
+    with explained(view), connected(view) as connection:
+        return frame_of(connection.sql(question, params=[row_id]))
+
+
+def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:
+    """The tokens of every response of a row, as they were scored; empty where the row has no scores yet."""
+    if not view.parts or view.discrepancy is None:
+        return []
+    question = """
+        WITH responses AS (
+            SELECT generate_subscripts(token_ids, 1) AS response, unnest(token_ids) AS ids, unnest(token_rewards) AS rewards,
+                   unnest(list_transform(token_logps, lambda logps, i: logps[1:len(token_ids[i])])) AS logps
+            FROM scores_file WHERE id = ?
+        ), tokens AS (
+            SELECT response, generate_subscripts(ids, 1) AS place, unnest(ids) AS token_id,
+                   unnest(rewards) AS contribution, unnest(logps) AS logp
+            FROM responses
+        )
+        SELECT response - 1, coalesce(bytes, ?), contribution, logp, coalesce(d, 0), coalesce(count_chosen, 0), coalesce(count_rejected, 0)
+        FROM tokens LEFT JOIN tokens_file USING (token_id) ORDER BY response, place
+    """
+    with explained(view), connected(view) as connection:
+        connection.read_parquet(patterns([view.discrepancy])).create_view("tokens_file")
+        rows = connection.execute(question, [row_id, "�".encode()]).fetchall()
+        responses = connection.execute("SELECT len(token_ids) FROM scores_file WHERE id = ?", [row_id]).fetchone()
+    detail: list[list[ScoredToken]] = [[] for _ in range(responses[0] if responses else 0)]  # one without tokens has no row above
+    for row in rows:
+        detail[row[0]].append(ScoredToken(*row[1:]))
+    return detail

@@ -1,0 +1,67 @@
+"""A person's own question: one read-only SELECT over the view `pairs`, on a connection that may open no file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as arrow_dataset
+from duckdb import ColumnExpression, DuckDBPyConnection
+
+from deft_core.errors import InputError
+from deft_core.queries.relation import explained, joined
+from deft_core.queries.view import View
+
+__all__ = ["user_sql"]
+
+
+def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048) -> pa.Table:
+    """One SELECT over `pairs`: every light column, the source's own as extra_<name>, and as texts prompt, chosen (the first best) and
+    rejected (the worst).
+
+    The connection reads through tables handed to it and may open no file: since DuckDB 2 a WITH clause can write
+    (`WITH a AS (COPY ... TO ...)`), so that being a SELECT is no promise. It stops after `seconds` and keeps within `memory_mb`.
+    """
+    with (
+        explained(view, sql),
+        duckdb.connect(":memory:", config={"python_enable_replacements": False, "temp_directory": ""}) as connection,
+    ):
+        _check_one_select(connection, sql)
+        pairs = _register(connection, "pairs_file", [view.pairs])
+        if view.parts:
+            _register(connection, "scores_file", view.parts)
+        text = "array_to_string(list_transform(prompt, lambda message: message.role || ': ' || message.content), chr(10) || chr(10))"
+        bodies = [duckdb.SQLExpression(text).alias("prompt"), duckdb.SQLExpression("responses[1]").alias("chosen")]
+        bodies.append(duckdb.SQLExpression("responses[-1]").alias("rejected"))
+        joined(connection, view, [*bodies, ColumnExpression("conversation")]).create_view("pairs")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET memory_limit = ?", [f"{memory_mb}MB"])
+        connection.execute("SET lock_configuration = true")
+        timer = threading.Timer(seconds, connection.interrupt)
+        timer.start()
+        try:
+            return connection.sql(sql).to_arrow_table()
+        except duckdb.InterruptException:
+            raise InputError(
+                f"an answer within {seconds:g} seconds", "a query that takes longer", "Narrow it with WHERE, or name fewer columns."
+            ) from None
+        finally:
+            timer.cancel()
+            del pairs
+
+
+def _check_one_select(connection: DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        found = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise InputError("one SELECT over the view `pairs`", found, "For example: SELECT count(*) FROM pairs WHERE reward_margin < 0")
+
+
+def _register(connection: DuckDBPyConnection, name: str, paths: Sequence[Path]) -> Any:
+    dataset = arrow_dataset.dataset([str(path) for path in paths], format="parquet")
+    connection.register(name, dataset)
+    return dataset

@@ -1,0 +1,64 @@
+"""Which files one look at a dataset reads, and how to tell that they have changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deft_core.errors import NotFoundError
+from deft_core.workspace import Workspace
+
+__all__ = ["NEWEST", "View", "open_view", "pairs_version", "version"]
+
+NEWEST = "newest"  # instead of a score id: whichever was created last
+
+
+@dataclass(frozen=True)
+class View:
+    """The files behind one look at a dataset; hashable, so that it can be part of a cache key."""
+
+    dataset: str
+    score_id: str | None  # None: without scores
+    pairs: Path
+    parts: tuple[Path, ...]  # of the score set, those written so far
+    discrepancy: Path | None  # the token table d comes from
+    extra: tuple[tuple[str, str], ...]  # the source's other columns: name, kind
+
+
+def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST) -> View:
+    """The dataset with the named score set, the newest one (without scores where there is none), or none at all."""
+    info = workspace.dataset_info(dataset)
+    if score_id == NEWEST:
+        score_id = next(iter(workspace.score_ids(dataset)), None)
+    parts, table = _score_files(workspace, dataset, score_id) if score_id else ((), None)
+    extra = tuple((str(name), str(kind)) for name, kind in info.get("extra_columns", {}).items())
+    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra)
+
+
+def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None]:
+    folder = workspace.score_set(dataset, score_id)
+    known = workspace.score_ids(dataset)
+    if score_id not in known:
+        found = f"no {score_id!r} (there: {', '.join(known) or 'none yet'})"
+        raise NotFoundError(f"a score set of {dataset!r} as it is now", found, "Choose one of those, or score the dataset.")
+    table = folder / "discrepancy.parquet"
+    return tuple(sorted(folder.glob("part-*.parquet"))), table if table.is_file() else None
+
+
+def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
+    """Changes whenever the data or the parts of the score set do (not with its status, every second); costs one `stat` a file."""
+    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts]
+    if view.score_id:
+        folder = workspace.score_set(view.dataset, view.score_id)
+        files += [folder / "score.json", folder / "discrepancy.parquet"]
+    return tuple(_stamp(path) for path in files if path.exists())
+
+
+def pairs_version(view: View) -> tuple[str, int, int]:
+    """Changes whenever the texts do, whatever becomes of their scores."""
+    return _stamp(view.pairs)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns
