@@ -1,6 +1,8 @@
 """Pairs a second and peak memory of the scorer, of the naive way and of TRL's reference log-probability pass.
 
     python benchmarks/scoring.py [--quick] [--json]
+    python benchmarks/scoring.py --profile        where the scorer's time goes
+    python benchmarks/scoring.py --sweep          tokens a second by padded tokens in a batch
 
 All three see the same rows of one preference set in the same run, each in a process of its own (so that peak memory is its own),
 taking turns for several rounds; medians are printed. Tokenising and loading the model are not timed for anybody.
@@ -22,7 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--naive-batch", type=int, default=2, help="sequences in a batch")
     parser.add_argument("--trl-batch", type=int, default=1, help="pairs in a batch")
+    parser.add_argument("--profile", action="store_true", help="share of the scorer's time by kind of operation, over 24 rows")
+    parser.add_argument("--sweep", action="store_true", help="the scorer with several batch sizes, twice each")
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--workspace", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,16 +53,26 @@ def main() -> None:
         options.rows, options.rounds = 24, 1
     if options.arm:
         print(json.dumps(run_arm(options)))
+    elif options.profile or options.sweep:
+        with imported(options) as options.workspace:
+            (profile if options.profile else sweep)(options)
     else:
         compare(options)
 
 
-def compare(options: argparse.Namespace) -> None:
+@contextmanager
+def imported(options: argparse.Namespace) -> Iterator[str]:
+    """The folder of a workspace with the source as `bench`."""
     from deft_core.importing import import_source
     from deft_core.workspace import Workspace
 
     with tempfile.TemporaryDirectory() as folder:
         import_source(Workspace(Path(folder)), options.source, "bench", heldout=0, judge=0)
+        yield folder
+
+
+def compare(options: argparse.Namespace) -> None:
+    with imported(options) as folder:
         rounds = [{arm: child(options, arm, folder) for arm in ARMS} for _ in range(options.rounds)]
     report(options, rounds)
 
@@ -73,7 +88,8 @@ def child(options: argparse.Namespace, arm: str, folder: str) -> dict[str, Any]:
     return found
 
 
-def run_arm(options: argparse.Namespace) -> dict[str, Any]:
+def sample(options: argparse.Namespace, count: int) -> tuple[Any, Any, list[Any], list[Any], list[Any]]:
+    """The model, a d of these rows, and every so-many-th row: a sample in file order, tokenised, its prompts and responses."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -83,15 +99,19 @@ def run_arm(options: argparse.Namespace) -> dict[str, Any]:
     from deft_core.workspace import Workspace
 
     pairs = pq.read_table(Workspace(Path(options.workspace)).pairs("bench")).to_pydict()
-    step = max(1, len(pairs["id"]) // options.rows)  # every step-th row: a sample in file order
-    prompts, responses = pairs["prompt"][::step][: options.rows], pairs["responses"][::step][: options.rows]
+    step = max(1, len(pairs["id"]) // count)
+    prompts, responses = pairs["prompt"][::step][:count], pairs["responses"][::step][:count]
     lm = models.load(options.model, models.local_folder(options.model))
     rows = token_rows(lm.tokenizer, prompts, responses, 1024)
     counts = np.ones((2, lm.head.weight.shape[0]), dtype=np.int64)
     for row in rows:
         for side, ids in enumerate(row.responses[:2]):
             np.add.at(counts[side], ids, 1)
-    d = discrepancy(counts[0], counts[1])
+    return lm, discrepancy(counts[0], counts[1]), rows, prompts, responses
+
+
+def run_arm(options: argparse.Namespace) -> dict[str, Any]:
+    lm, d, rows, prompts, responses = sample(options, options.rows)
     arm = {"ours": ours, "naive": naive, "trl": trl}[options.arm]
     run, flops = arm(lm, d, rows, prompts, responses, options)
     peak = matmul_peak()
@@ -100,6 +120,44 @@ def run_arm(options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"pairs_per_second": len(rows) / seconds, "memory_mb": memory, "rewards": rewards, "peak_share": flops / seconds / peak}
+
+
+KINDS = {
+    "matrix products": ("mm", "linear"),
+    "attention": ("attention",),
+    "copies and gathers": ("copy", "index", "cat", "gather", "fill", "select"),
+}
+
+
+def profile(options: argparse.Namespace) -> None:
+    import torch
+
+    from deft_core.lm.scoring import Scorer
+
+    lm, d, rows, *_ = sample(options, 24)
+    scorer = Scorer(lm, d, batch_tokens=lm.batch_tokens)
+    scorer.score(rows[:4])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+        scorer.score(rows)
+    shares = dict.fromkeys([*KINDS, "elementwise and the rest"], 0.0)
+    for event in profiled.key_averages():
+        kind = next((kind for kind, marks in KINDS.items() if any(mark in event.key for mark in marks)), "elementwise and the rest")
+        shares[kind] += event.self_cpu_time_total
+    for kind, microseconds in shares.items():
+        print(f"{kind:<26}{microseconds / sum(shares.values()):>6.1%}")
+    tokens = [sum(len(row.prompt) for row in rows), sum(len(ids) for row in rows for ids in row.responses)]
+    print(f"tokens of a row: prompt {tokens[0] / len(rows):.0f}, responses {tokens[1] / len(rows):.0f}")
+
+
+def sweep(options: argparse.Namespace) -> None:
+    from deft_core.lm.scoring import Scorer
+
+    lm, d, rows, *_ = sample(options, 48)
+    tokens = sum(row.input_tokens() for row in rows)
+    for batch_tokens in (256, 512, 1024, 2048, 4096) * 2:
+        scorer, began = Scorer(lm, d, batch_tokens=batch_tokens), time.perf_counter()
+        scorer.score(rows)
+        print(f"{batch_tokens:>6} padded tokens a batch{tokens / (time.perf_counter() - began):>8.0f} tokens/s")
 
 
 Arm = tuple[Callable[[], list[float]], float]

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,10 @@ import psutil
 from deft_core.errors import InputError, NotFoundError
 
 __all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "replace_atomically", "write_json"]
+
+DATASET_KEYS = ("name", "format", "source", "created", "fingerprint", "rows_read", "rows_kept", "rows_refused")
+DATASET_KEYS += ("train", "heldout", "judge", "reasons", "extra_columns")
+SCORE_KEYS = ("dataset_fingerprint", "created", "model", "max_length", "layout", "own_logits")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -59,13 +63,17 @@ def write_json(path: Path, value: Any) -> None:
     replace_atomically(path, lambda beside: _write_text(beside, text))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
+    """The object in a file, which has at least these keys."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"one JSON object in {path}", f"a damaged file ({error})", "Restore the file or remove its folder.") from None
     if not isinstance(value, dict):
         raise InputError(f"one JSON object in {path}", type(value).__name__, "Restore the file or remove its folder.")
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise InputError(f"{', '.join(missing)} in {path}", "no such key", "Restore the file or remove its folder.")
     return value
 
 
@@ -107,7 +115,7 @@ class Workspace:
         return sorted(path.parent.name for path in self.root.glob("datasets/[!.]*/dataset.json"))
 
     def dataset_info(self, name: str) -> dict[str, Any]:
-        return read_json(self.existing_dataset(name) / "dataset.json")
+        return read_json(self.existing_dataset(name) / "dataset.json", DATASET_KEYS)
 
     def pairs(self, name: str) -> Path:
         return self.existing_dataset(name) / "pairs.parquet"
@@ -126,8 +134,8 @@ class Workspace:
     def score_ids(self, name: str) -> list[str]:
         """Score sets of the dataset as it is now, newest first; a set of data that was replaced since is not among them."""
         fingerprint = self.dataset_info(name)["fingerprint"]
-        found = {path.parent.name: read_json(path) for path in self.scores(name).glob("[!.]*/score.json")}
-        current = [score_id for score_id, about in found.items() if about.get("dataset_fingerprint") == fingerprint]
+        found = {path.parent.name: read_json(path, SCORE_KEYS) for path in self.scores(name).glob("[!.]*/score.json")}
+        current = [score_id for score_id, about in found.items() if about["dataset_fingerprint"] == fingerprint]
         return sorted(current, key=lambda score_id: str(found[score_id]["created"]), reverse=True)
 
     # writing

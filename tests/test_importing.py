@@ -1,43 +1,23 @@
 """The import: every row kept or refused, exact counts, fair splits, nothing left behind when nothing is usable."""
 
-import gzip
 import json
 import os
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from deft_core.errors import InputError
-from deft_core.importing import ImportReport, import_source, preview
+from deft_core.importing import ImportReport, import_source
 from deft_core.pair_writer import split_of
 from deft_core.preferences import SCHEMA
-from deft_core.workspace import Workspace, append_line
+from deft_core.workspace import append_line
+from tests.sources import pair, refused, table, written
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def pair(number, **more):
-    return {"prompt": f"question {number}", "chosen": f"yes {number}", "rejected": "no"} | more
-
-
-def written(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
-def table(workspace, name):
-    return pq.read_table(workspace.pairs(name)).to_pylist()
-
-
-def refused(workspace, name):
-    return [json.loads(line) for line in workspace.refused(name).read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -321,132 +301,3 @@ def test_progress_counts_the_rows_read(workspace, tmp_path):
     seen = []
     import_source(workspace, written(tmp_path / "x.jsonl", [pair(i) for i in range(2500)]), "x", progress=seen.append)
     assert seen == [1000, 2000, 2500]
-
-
-def test_a_preview_shows_kept_and_refused_rows_as_they_would_be_read(tmp_path):
-    source = written(tmp_path / "x.jsonl", [pair(0), pair(1, chosen="no"), pair(2), pair(3, note=1)])
-    found = preview(source)
-    assert (found.columns, found.format, found.problem) == (["prompt", "chosen", "rejected", "note"], "trl", None)
-    assert [(row.line, row.original, row.reason) for row in found.rows] == [
-        (1, json.dumps(pair(0)), None),
-        (2, json.dumps(pair(1, chosen="no")), "chosen and rejected are identical"),
-        (3, json.dumps(pair(2)), None),
-    ]
-    assert found.rows[0].preference.responses[0].text == "yes 0" and found.rows[1].preference is None
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("", "The source holds no rows."),
-        ("{", "None of the first rows is an object with columns."),
-        ('{"a": 1}', "No known format has these columns: a."),
-    ],
-)
-def test_a_preview_says_what_is_wrong_with_the_whole(tmp_path, content, problem):
-    (tmp_path / "x.jsonl").write_text(content)
-    assert preview(str(tmp_path / "x.jsonl")).problem == problem
-
-
-def test_a_preview_of_nothing_is_an_input_error(tmp_path):
-    with pytest.raises(InputError):
-        preview(str(tmp_path / "nothing.jsonl"))
-
-
-def test_a_preview_reads_only_the_first_rows(workspace, tmp_path):
-    rows = "".join(json.dumps(pair(i, note=os.urandom(400).hex())) + "\n" for i in range(5_000))
-    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(rows.encode())[:-1000])
-    found = preview(str(tmp_path / "x.jsonl.gz"), rows=100)
-    assert [row.reason for row in found.rows] == [None] * 100
-    import_source(workspace, str(tmp_path / "x.jsonl.gz"), "x")
-    last = refused(workspace, "x")[-1]
-    assert (last["reason"], last["detail"]) == ("the file cannot be read on", "Truncated compressed stream")
-
-
-junk = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=20)
-    | st.sampled_from(["user", "assistant", "\ud800", "\x00", "9" * 5000]),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["role", "content", "from", "value", "type", "text", "score", "response"]) | st.text(max_size=4),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=8,
-)
-NAMES = """
-prompt chosen rejected conversations system instruction input history chosen_messages rejected_messages responses scores ranks
-comparisons completions output_1 output_2 label votes response_a response_b winner messages completion source split question preference
-"""
-columns = st.sampled_from([*NAMES.split(), *(f"prediction {i}" for i in range(1, 5))])
-records = st.dictionaries(columns, junk, max_size=8).map(lambda record: json.dumps(record, ensure_ascii=False))
-good = st.integers(0, 9).map(lambda number: json.dumps(pair(number)))
-malformed = st.sampled_from(
-    [
-        "{",
-        "[1, 2]",
-        "null",
-        "7",
-        '"text"',
-        '{"prompt": "a", "prompt": "b"}',
-        '{"prompt": NaN}',
-        "[" * 3000,
-        '{"a":' * 3000,
-        '{"n": ' + "9" * 5000 + "}",
-        'a,b,"c',
-        "\x00",
-        ",",
-        "]",
-    ]
-)
-
-
-@st.composite
-def files(draw):
-    rows = draw(st.lists(good | records | malformed, max_size=12))
-    start, joint, end = draw(
-        st.sampled_from([("", "\n", ""), ("[", ",\n", "]"), ("[", ",", ""), ("", "\r\n", "\n"), ("prompt,chosen,rejected\n", "\n", "")])
-    )
-    text = start + joint.join(rows) + end
-    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le"]))
-    return text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace"), draw(
-        st.sampled_from([".json", ".csv", ".jsonl"])
-    )
-
-
-@settings(max_examples=150, deadline=None, database=None)
-@given(files())
-def test_whatever_a_file_holds_every_row_is_kept_or_refused(file):
-    content, ending = file
-    with TemporaryDirectory() as folder:
-        source, workspace = Path(folder) / f"x{ending}", Workspace(Path(folder) / "workspace")
-        source.write_bytes(content)
-        preview(str(source))
-        try:
-            report = import_source(workspace, str(source), "x")
-        except InputError:
-            assert list((workspace.root / "datasets").iterdir()) == []
-            return
-        assert report.rows_kept == len(table(workspace, "x")) == report.train + report.heldout + report.judge
-        assert workspace.dataset_info("x")["reasons"] == Counter(row["reason"] for row in refused(workspace, "x"))
-        assert report.rows_refused == len(refused(workspace, "x"))
-        assert report.rows_read == report.rows_kept + report.rows_refused
-        assert all(json.dumps(json.loads(row["extra"]), ensure_ascii=False).encode() for row in table(workspace, "x"))
-
-
-@settings(max_examples=150, deadline=None, database=None)
-@given(st.lists(st.dictionaries(columns, junk, max_size=8), min_size=1, max_size=5), st.data())
-def test_no_format_crashes_on_a_row_it_is_forced_to_read(rows, data):
-    from deft_core.importing import FORMATS
-
-    with TemporaryDirectory() as folder:
-        source = Path(folder) / "x.jsonl"
-        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        found = preview(str(source), format=data.draw(st.sampled_from(list(FORMATS))), rows=5)
-        assert all((row.preference is None) != (row.reason is None) for row in found.rows)

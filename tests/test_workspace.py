@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from deft_core.errors import InputError, NotFoundError
-from deft_core.workspace import append_line, checked_name, default_root, read_json, replace_atomically, write_json
+from deft_core.workspace import DATASET_KEYS, SCORE_KEYS, append_line, checked_name, default_root, read_json, replace_atomically, write_json
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def make_dataset(workspace, name):
+def make_dataset(workspace, name, **about):
     with workspace.new_folder(workspace.dataset(name)) as folder:
-        write_json(folder / "dataset.json", {"name": name})
+        write_json(folder / "dataset.json", dict.fromkeys(DATASET_KEYS) | {"name": name} | about)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../escape", "a/b", "-x", ".hidden", "a b", "ü", "x" * 81, "a\n"])
@@ -55,6 +55,13 @@ def test_json_that_is_no_object_is_refused_by_file_name(tmp_path):
         read_json(tmp_path / "list.json")
 
 
+def test_an_object_without_the_keys_asked_for_is_refused_by_their_names(tmp_path):
+    write_json(tmp_path / "about.json", {"created": 1})
+    assert read_json(tmp_path / "about.json", ("created",)) == {"created": 1}
+    with pytest.raises(InputError, match=r"name, fingerprint in .*about\.json; found no such key"):
+        read_json(tmp_path / "about.json", ("name", "created", "fingerprint"))
+
+
 def test_appended_lines_follow_one_another(tmp_path):
     for value in (1, {"text": "naïve\n"}):
         append_line(tmp_path / "log.jsonl", value)
@@ -79,7 +86,7 @@ def test_a_taken_name_is_refused_and_the_old_folder_stays(workspace):
     make_dataset(workspace, "one")
     with pytest.raises(InputError, match="'one' is taken"):
         make_dataset(workspace, "one")
-    assert workspace.dataset_info("one") == {"name": "one"}
+    assert workspace.dataset_info("one")["name"] == "one"
     assert names(workspace.root / "datasets") == ["one"]
 
 
@@ -102,12 +109,12 @@ def test_a_folder_whose_replacement_was_killed_half_way_is_put_back(workspace):
 
 
 def test_score_sets_of_the_data_as_it_is_come_newest_first(workspace):
-    with workspace.new_folder(workspace.dataset("one")) as scratch:
-        write_json(scratch / "dataset.json", {"name": "one", "fingerprint": "new"})
+    make_dataset(workspace, "one", fingerprint="new")
     for score_id, day, fingerprint in (("a", "01", "new"), ("b", "03", "new"), ("c", "02", "new"), ("d", "04", "replaced since")):
         folder = workspace.score_set("one", score_id)
         folder.mkdir(parents=True)
-        write_json(folder / "score.json", {"created": f"2026-01-{day}", "dataset_fingerprint": fingerprint})
+        about = {"created": f"2026-01-{day}", "dataset_fingerprint": fingerprint}
+        write_json(folder / "score.json", dict.fromkeys(SCORE_KEYS) | about)
     assert workspace.score_ids("one") == ["b", "c", "a"]
 
 

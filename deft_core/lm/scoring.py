@@ -146,7 +146,8 @@ def reference_scores(lm: LanguageModel, d: NDArray[np.float64], row: TokenRow) -
     out = []
     for response, ended in zip(row.responses, row.ended, strict=True):
         ids = torch.tensor([row.prompt + response], device=lm.device)
-        logits = lm.model(input_ids=ids, use_cache=False).logits[0, len(row.prompt) - 1 :].float()  # [T + 1, V]
+        logits = lm.model(input_ids=ids, use_cache=False).logits[0, len(row.prompt) - 1 :]  # [T + 1, V]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # a float64 model keeps its precision
         logp = torch.log_softmax(logits, 1)
         targets = torch.tensor(response + [lm.tokenizer.eos_token_id] * ended, device=lm.device)
         taken = logp[: len(targets)].gather(1, targets[:, None])

@@ -40,6 +40,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 def parts(source: str, split: str | None = None) -> list[Part]:
     """The parts of a source, in a fixed order; with `split` only that one where the source is divided into splits."""
+    if not source.strip():
+        raise InputError("a file, a folder, a glob or a Hub id", "nothing", "Name a source; the current folder is `.`.")
     path = _expanded(source)
     if path.is_file():
         return [_file_part(path, path.parent)]

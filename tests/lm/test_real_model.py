@@ -1,10 +1,13 @@
 """The default model itself: its conversion, and rewards that equal the definition on real text."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from deft_core.demo import import_demo
 from deft_core.importing import import_source
@@ -24,19 +27,33 @@ def smollm():
     return load("smollm2-135m", default_model.ensure(print))
 
 
-def largest_differences(workspace, name, lm, rows):
-    """(responses, largest difference of a reward, of a token's log-probability) from the definition, over `rows` random rows."""
+def scored(workspace, name, lm, rows):
+    """`rows` random rows as they are stored: d, their tokens, and per response the reward and the token log-probabilities."""
     report = score(workspace, name, ScoreSettings(limit=rows))
     folder = workspace.score_set(name, report.score_id)
     d = pd.read_parquet(folder / "discrepancy.parquet")["d"].to_numpy(np.float64)
     found = pd.concat([pd.read_parquet(part) for part in sorted(folder.glob("part-*.parquet"))])
     pairs = pd.read_parquet(workspace.pairs(name)).set_index("id")
     tokens = token_rows(lm.tokenizer, [list(p) for p in pairs.prompt[found.id]], [list(r) for r in pairs.responses[found.id]], 1024)
-    expected = [pair for row in tokens for pair in reference_scores(lm, d, row)]
-    rewards = np.concatenate([*found.rewards]) - np.array([reward for reward, _ in expected])
-    stored_logps = [logps for row in found.token_logps for logps in row]
-    logps = np.concatenate([*stored_logps]) - np.concatenate([logps for _, logps in expected])
-    return len(expected), np.abs(rewards).max(), np.abs(logps).max()
+    stored = list(zip(np.concatenate([*found.rewards]), [logps for row in found.token_logps for logps in row], strict=True))
+    return d, tokens, stored
+
+
+def definition(lm, d, tokens):
+    return [found for row in tokens for found in reference_scores(lm, d, row)]
+
+
+def largest_differences(left, right):
+    """Largest difference of a reward, of a token's log-probability, of a response's summed log-probability."""
+    rewards = [abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)]
+    differences = [np.asarray(a[1], dtype=np.float64) - b[1] for a, b in zip(left, right, strict=True)]
+    return max(rewards), max(np.abs(one).max() for one in differences), max(abs(one.sum()) for one in differences)
+
+
+def in_float64(lm):
+    """The same weights in double precision: what both float32 computations approximate."""
+    model = copy.deepcopy(lm.model).double()
+    return replace(lm, model=model, dtype=torch.float64)
 
 
 def test_default_model_is_smollm2_135m_in_float32(smollm):
@@ -45,21 +62,32 @@ def test_default_model_is_smollm2_135m_in_float32(smollm):
 
 
 def test_stored_scores_equal_the_definition_on_50_rows_of_hh(smollm, workspace):
+    """Sums of log-probabilities carry the rounding of both sides, so the scorer's are held against double precision too."""
     if not HH.is_file():
         pytest.skip(f"{HH.name} is not there")
     import_source(workspace, str(HH), "hh")
-    responses, reward, logp = largest_differences(workspace, "hh", smollm, 50)
-    print(f"largest differences over {responses} responses: {reward:.1e} in reward, {logp:.1e} in a token's log-probability")
-    assert responses == 100
+    d, tokens, stored = scored(workspace, "hh", smollm, 50)
+    plain, exact = definition(smollm, d, tokens), definition(in_float64(smollm), d, tokens)
+    compared = {"stored, plain float32": (stored, plain), "stored, float64": (stored, exact), "plain float32, float64": (plain, exact)}
+    for words, (one, other) in compared.items():
+        reward, logp, total = largest_differences(one, other)
+        print(f"{words}: {reward:.1e} in reward, {logp:.1e} in a token's log-probability, {total:.1e} in a response's")
+    assert len(stored) == 100
+    reward, logp, total = largest_differences(stored, plain)
     assert reward < 1e-5
     assert logp < 1e-3
+    reward, logp, total = largest_differences(stored, exact)
+    assert reward < 1e-5
+    assert total < 1e-3
 
 
 def test_stored_scores_equal_the_definition_on_the_demo(smollm, workspace):
     import_demo(workspace)
-    _, reward, logp = largest_differences(workspace, "demo", smollm, 16)
+    d, tokens, stored = scored(workspace, "demo", smollm, 16)
+    reward, logp, total = largest_differences(stored, definition(smollm, d, tokens))
     assert reward < 1e-5
     assert logp < 1e-3
+    assert total < 1e-3
 
 
 def test_conversion_from_the_wheel(tmp_path, monkeypatch):

@@ -286,3 +286,8 @@ def test_a_hub_dataset_may_be_packed_with_zstd(tmp_path):
 def test_a_hub_dataset_that_fails_says_what_was_tried(tmp_path):
     with pytest.raises(InputError, match=r"datasets\.load_dataset said EmptyDatasetError"):
         hub_parts(str(tmp_path), None)
+
+
+def test_no_source_is_no_folder():
+    with pytest.raises(InputError, match="found nothing"):
+        parts(" ")
