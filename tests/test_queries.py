@@ -141,6 +141,28 @@ def test_the_version_changes_with_the_parts(tmp_path: Path) -> None:
     assert len({before, some, version(workspace, open_view(workspace, "demo"))}) == 3
 
 
+def write_what_if(folder: Path, name: str, ids: list[str], rewards: list[float]) -> None:
+    (folder / "columns").mkdir(exist_ok=True)
+    names = [name, f"{name}_rejected", f"{name}_margin", f"{name}_mean"]
+    pq.write_table(pa.table({"id": ids} | dict.fromkeys(names, rewards)), folder / "columns" / f"{name}.parquet")
+
+
+def test_a_saved_what_if_is_a_column_everywhere(tmp_path: Path) -> None:
+    workspace, made = Workspace(tmp_path), preferences(8)
+    ids = write_dataset(workspace, "demo", made)
+    folder = write_scores(workspace, "demo", made, ids)
+    before = version(workspace, open_view(workspace, "demo"))
+    write_what_if(folder, "plain", ids[::-1][:7], [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5])  # row 0 was not scored then
+    view = open_view(workspace, "demo")
+    assert version(workspace, view) != before
+    assert {column.name: column.kind for column in columns(view)}["plain_margin"] == "number"
+    table = light_table(view).set_index("id")
+    assert list(table.loc[ids, "plain"][1:]) == [6.5, 5.5, 4.5, 3.5, 2.5, 1.5, 0.5] and np.isnan(table["plain_mean"][ids[0]])
+    assert user_sql(view, "SELECT sum(plain_rejected) AS total FROM pairs").to_pylist() == [{"total": 24.5}]
+    with pytest.raises(InputError, match=r"plain, plain_rejected, plain_margin, plain_mean, extra_difficulty"):
+        user_sql(view, "SELECT plane FROM pairs")
+
+
 def test_a_damaged_part_is_explained(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     made = preferences(8)

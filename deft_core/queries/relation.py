@@ -15,7 +15,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from deft_core.errors import InputError
 from deft_core.queries.view import View
 
-__all__ = ["Column", "column_kinds", "connected", "explained", "frame_of", "joined", "patterns"]
+__all__ = ["Column", "column_kinds", "connected", "explained", "frame_of", "joined", "patterns", "what_if_columns", "what_if_view"]
 
 PAIR_COLUMNS = ("id", "split", "source", "n_responses", "turns", "characters_prompt", "characters_chosen", "characters_rejected")
 SCORE_COLUMNS = (
@@ -37,11 +37,13 @@ class Column:
 
 @contextmanager
 def connected(view: View) -> Iterator[DuckDBPyConnection]:
-    """A connection with the view `pairs_file`, and `scores_file` where there are scores."""
+    """A connection with the view `pairs_file`, `scores_file` where there are scores, and one view a saved what-if."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
         connection.read_parquet(patterns([view.pairs])).create_view("pairs_file")
         if view.parts:
             connection.read_parquet(patterns(view.parts)).create_view("scores_file")
+        for path in view.what_ifs:
+            connection.read_parquet(patterns([path])).create_view(what_if_view(path))
         yield connection
 
 
@@ -63,8 +65,20 @@ def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression
         kept = [name for name in SCORE_COLUMNS if name in scores.columns]
         rows = rows.join(scores.select(*(ColumnExpression(name) for name in ("id", *kept))), "id", how="left")
         names += kept
+    for path in view.what_ifs:
+        rows = rows.join(connection.view(what_if_view(path)), "id", how="left")
+        names += what_if_columns(path)
     own = [_extra_value(name, kind).alias(alias) for alias, (name, kind) in own_columns(view).items()]
     return rows.select(*(ColumnExpression(name) for name in names), *own, *more)
+
+
+def what_if_view(path: Path) -> str:
+    return f"what_if_{path.stem}"
+
+
+def what_if_columns(path: Path) -> list[str]:
+    """The reward columns in the file of a saved what-if, by its name."""
+    return [path.stem, *(f"{path.stem}_{side}" for side in ("rejected", "margin", "mean"))]
 
 
 def own_columns(view: View) -> dict[str, tuple[str, str]]:
@@ -119,7 +133,7 @@ def explained(view: View, sql: str | None = None) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         found = str(error).strip().splitlines()[0]
         if sql is None:
-            remedy = f"Import {view.dataset!r} again, or remove the damaged score set."
+            remedy = f"Import {view.dataset!r} again, or remove the damaged score set or what-if."
             raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error
         raise InputError("a query over the view `pairs`", found, _remedy(view, str(error))) from None
 
@@ -127,6 +141,6 @@ def explained(view: View, sql: str | None = None) -> Iterator[None]:
 def _remedy(view: View, message: str) -> str:
     if not view.parts and any(name in message for name in SCORE_COLUMNS):
         return f"The dataset has no scores yet: run `deft score {view.dataset}`."
-    return "Columns: " + ", ".join(
-        (*PAIR_COLUMNS, *(SCORE_COLUMNS if view.parts else ()), *own_columns(view), "prompt", "chosen", "rejected")
-    )
+    what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
+    scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
+    return "Columns: " + ", ".join((*PAIR_COLUMNS, *scores, *own_columns(view), "prompt", "chosen", "rejected"))

@@ -13,7 +13,7 @@ import pyarrow.dataset as arrow_dataset
 from duckdb import ColumnExpression, DuckDBPyConnection
 
 from deft_core.errors import InputError
-from deft_core.queries.relation import explained, joined
+from deft_core.queries.relation import explained, joined, what_if_view
 from deft_core.queries.view import View
 
 __all__ = ["user_sql"]
@@ -31,9 +31,10 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
         duckdb.connect(":memory:", config={"python_enable_replacements": False, "temp_directory": ""}) as connection,
     ):
         _check_one_select(connection, sql)
-        pairs = _register(connection, "pairs_file", [view.pairs])
+        held = [_register(connection, "pairs_file", [view.pairs])]
         if view.parts:
-            _register(connection, "scores_file", view.parts)
+            held.append(_register(connection, "scores_file", view.parts))
+        held += [_register(connection, what_if_view(path), [path]) for path in view.what_ifs]
         text = "array_to_string(list_transform(prompt, lambda message: message.role || ': ' || message.content), chr(10) || chr(10))"
         bodies = [duckdb.SQLExpression(text).alias("prompt"), duckdb.SQLExpression("responses[1]").alias("chosen")]
         bodies.append(duckdb.SQLExpression("responses[-1]").alias("rejected"))
@@ -51,7 +52,7 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
             ) from None
         finally:
             timer.cancel()
-            del pairs
+            del held
 
 
 def _check_one_select(connection: DuckDBPyConnection, sql: str) -> None:

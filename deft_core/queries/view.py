@@ -23,6 +23,7 @@ class View:
     parts: tuple[Path, ...]  # of the score set, those written so far
     discrepancy: Path | None  # the token table d comes from
     extra: tuple[tuple[str, str], ...]  # the source's other columns: name, kind
+    what_ifs: tuple[Path, ...] = ()  # saved reward columns under another d; each file is called after its column
 
 
 def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST) -> View:
@@ -30,24 +31,28 @@ def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST)
     info = workspace.dataset_info(dataset)
     if score_id == NEWEST:
         score_id = next(iter(workspace.score_ids(dataset)), None)
-    parts, table = _score_files(workspace, dataset, score_id) if score_id else ((), None)
+    parts, table, what_ifs = _score_files(workspace, dataset, score_id) if score_id else ((), None, ())
     extra = tuple((str(name), str(kind)) for name, kind in info.get("extra_columns", {}).items())
-    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra)
+    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra, what_ifs)
 
 
-def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None]:
+def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None, tuple[Path, ...]]:
     folder = workspace.score_set(dataset, score_id)
     known = workspace.score_ids(dataset)
     if score_id not in known:
         found = f"no {score_id!r} (there: {', '.join(known) or 'none yet'})"
         raise NotFoundError(f"a score set of {dataset!r} as it is now", found, "Choose one of those, or score the dataset.")
     table = folder / "discrepancy.parquet"
-    return tuple(sorted(folder.glob("part-*.parquet"))), table if table.is_file() else None
+    what_ifs = tuple(sorted(folder.glob("columns/[!.]*.parquet")))
+    return tuple(sorted(folder.glob("part-*.parquet"))), table if table.is_file() else None, what_ifs
 
 
 def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
-    """Changes whenever the data or the parts of the score set do (not with its status, every second); costs one `stat` a file."""
-    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts]
+    """Changes whenever the data, the parts of the score set or its saved what-ifs do (not with its status, every second).
+
+    Costs one `stat` a file.
+    """
+    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts, *view.what_ifs]
     if view.score_id:
         folder = workspace.score_set(view.dataset, view.score_id)
         files += [folder / "score.json", folder / "discrepancy.parquet"]
