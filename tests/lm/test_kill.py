@@ -11,13 +11,45 @@ from pathlib import Path
 import pytest
 
 from deft_core.importing import import_source
+from deft_core.lm import default_model
 from tests.conftest import small_rows
 
 ROOT = Path(__file__).parents[2]
+HH, DEMO = ROOT / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz", ROOT / "data/demo/pairs.jsonl"
 
 
 def bits(folder):
     return {path.name: path.read_bytes() for pattern in ("part-*", "pooled-*", "head.npy", "discrepancy*") for path in folder.glob(pattern)}
+
+
+def killed_ten_times(workspace, name, *options, early=0.2):
+    """Scores `name` once without and once with ten kills at random moments; what every kill left behind."""
+    command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "score", name, *options, "--json"]
+    began = time.monotonic()
+    report = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    seconds = time.monotonic() - began
+    folder = workspace.score_set(name, report["score_id"])
+    expected = bits(folder)
+    shutil.rmtree(folder)
+
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    rng, left_behind = random.Random(seed), []
+    while len(left_behind) < 10:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(early, 1.0) * seconds)
+            assert bits(folder) == expected
+            shutil.rmtree(folder)  # it was faster than the kill: begin again
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            left_behind.append(len(list(folder.glob("part-*"))))
+    done = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert (done["pairs"], done["score_id"]) == (report["pairs"], report["score_id"])
+    assert bits(folder) == expected
+    print(f"parts there at each kill: {left_behind}")
+    return report["pairs"], left_behind
 
 
 @pytest.mark.slow
@@ -25,32 +57,14 @@ def test_ten_kills_then_completion_give_the_bits_of_an_uninterrupted_run(workspa
     source = tmp_path / "many.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(700)))
     import_source(workspace, str(source), "many")
-    command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "score", "many", "--model", str(tiny)]
-    command += ["--batch-tokens", "150", "--json"]
+    pairs, left_behind = killed_ten_times(workspace, "many", "--model", str(tiny), "--batch-tokens", "150")
+    assert pairs == 700
+    assert len(set(left_behind)) > 1, "the kills fell at different moments of the work"
 
-    began = time.monotonic()
-    report = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    seconds = time.monotonic() - began
-    folder = workspace.score_set("many", report["score_id"])
-    expected = bits(folder)
-    assert report["pairs"] == 700
-    shutil.rmtree(folder)
 
-    seed = random.randrange(1_000_000)
-    print(f"seed {seed}")
-    rng, kills, left_behind = random.Random(seed), 0, set()
-    while kills < 10:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(rng.uniform(0.2, 1.0) * seconds)
-            assert bits(folder) == expected
-            shutil.rmtree(folder)  # it was faster than the kill: begin again
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-            left_behind.add(len(list(folder.glob("part-*"))))
-    done = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    assert (done["pairs"], done["score_id"]) == (700, report["score_id"])
-    assert bits(folder) == expected
-    assert len(left_behind) > 1, "the kills fell at different moments of the work"
+@pytest.mark.slow
+def test_so_they_do_with_the_default_model_on_real_text(workspace):
+    default_model.ensure(print)
+    import_source(workspace, str(HH if HH.is_file() else DEMO), "real")
+    pairs, _ = killed_ten_times(workspace, "real", "--limit", "48", early=0.3)
+    assert pairs == 48
