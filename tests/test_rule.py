@@ -1,0 +1,63 @@
+"""Rules: exactly one amount, settings that matter, and words."""
+
+import pytest
+
+from deft_core.errors import InputError
+from deft_core.rule import Rule, words
+
+
+def test_a_rule_keeps_five_percent_of_the_highest_rewards_unless_told():
+    assert Rule().as_dict() == {"keep": "highest", "by": "reward_chosen", "fraction": 0.05, "where": ""}
+    assert Rule() == Rule(fraction=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"keep": "best"}, "keep as one of highest, lowest"),
+        ({"keep": "stratified", "strata": "colour"}, "strata as one of source, length"),
+        ({"fraction": 0.1, "count": 3}, "one of fraction, count, value with highest"),
+        ({"keep": "middle", "value": 3.0}, "one of fraction, count with middle"),
+        ({"keep": "range"}, "low, high or both with range"),
+        ({"keep": "range", "low": 1.0, "count": 3}, "low, high or both with range"),
+        ({"keep": "range", "low": 2.0, "high": 1.0}, "a range whose low end"),
+        ({"fraction": 5.0}, "a fraction above 0 and at most 1"),
+        ({"fraction": 0.0}, "a fraction above 0 and at most 1"),
+        ({"count": 0}, "a count of at least 1"),
+        ({"value": float("nan")}, "a finite number as value"),
+        ({"by": ""}, "a column of numbers"),
+        ({"seed": 2**63}, "a seed of 64 bits"),
+    ],
+    ids=str,
+)
+def test_a_rule_that_cannot_work_is_refused(settings, expected):
+    with pytest.raises(InputError) as error:
+        Rule(**settings)
+    assert error.value.expected.startswith(expected)
+
+
+def test_only_what_matters_is_written_and_read_back():
+    assert "seed" not in Rule(seed=7).as_dict()
+    for rule in (
+        Rule("random", count=3, seed=7),
+        Rule("stratified", strata="length", within="random", seed=2),
+        Rule("range", low=-1, high=2.5, where="turns > 1"),
+        Rule("lowest", by="turns", value=2),
+    ):
+        assert Rule.from_dict(rule.as_dict()) == rule
+    assert Rule("highest", value=1).as_dict()["value"] == 1.0
+
+
+@pytest.mark.parametrize("settings", [{"kept": "highest"}, {"fraction": "0.1"}, {"count": True}, {"by": 3}, {"keep": ["highest"]}], ids=str)
+def test_settings_that_are_no_rule_are_named(settings):
+    with pytest.raises(InputError) as error:
+        Rule.from_dict(settings)
+    assert next(iter(settings)) in error.value.found
+
+
+def test_words():
+    assert words(Rule()) == "highest 5 % by reward_chosen"
+    assert words(Rule("lowest", "turns", count=1200, where="turns > 1")) == "lowest 1,200 rows by turns where turns > 1"
+    assert words(Rule("highest", value=0.03125)) == "reward_chosen ≥ 0.03125"
+    assert words(Rule("range", low=0.01, high=0.02)) == "reward_chosen ≥ 0.01 and ≤ 0.02"
+    assert words(Rule("stratified", fraction=0.125)) == "highest 12.5 % of each source by reward_chosen"
