@@ -14,6 +14,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deft_core.discrepancy import head_vector
+from deft_core.group_counts import GroupCounter, write_counts
 from deft_core.preferences import SCHEMA, Message, Preference, Response
 from deft_core.workspace import Workspace, write_json
 
@@ -34,6 +36,8 @@ SCORED = pa.schema(
         *[(name, pa.list_(pa.list_(pa.float32()))) for name in ("token_rewards", "token_logps")],
     ]
 )
+
+HIDDEN = 8  # numbers in a hidden state
 
 WORDS = ["a", "clear", "answer", "helps", "people", "who", "ask", "about", "tea", "trains", "gardens", "maps", "rain", "music", "bread"]
 WORDS += ["letters", "sorry", "cannot", "please", "simply", "because"]
@@ -102,11 +106,15 @@ def _fingerprint(rows: list[dict[str, Any]]) -> str:
     return blake2b(" ".join(row["id"] for row in rows).encode(), digest_size=16).hexdigest()
 
 
+def _split(place: int) -> str:
+    return {8: "heldout", 9: "judge"}.get(place % 10, "train")
+
+
 def _row(preference: Preference, place: int) -> dict[str, Any]:
     answers = [response.text for response in preference.responses]
     return {
         "id": f"{preference.content_hash()}-0",
-        "split": "heldout" if place % 10 == 8 else "judge" if place % 10 == 9 else "train",
+        "split": _split(place),
         "source": preference.source,
         "conversation": preference.conversation(),
         "prompt": [{"role": message.role, "content": message.content} for message in preference.prompt],
@@ -133,13 +141,21 @@ def write_scores(
     state: str = "finished",
     truncated: int = 0,
 ) -> Path:
-    """A score set in which the first `done` rows of a shuffled order are scored, in two parts (the first one small)."""
+    """A score set in which the first `done` rows of a shuffled order are scored, in two parts (the first one small).
+
+    Every token has a hidden state of HIDDEN numbers: contributions, rewards and pooled states agree with d by the method's formulas.
+    """
     folder = workspace.score_set(name, score_id)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     texts = [response.text for preference in made for response in preference.responses]
     vocabulary = {piece: number for number, piece in enumerate(sorted({piece for text in texts for piece in Words.pieces(text)}))}
-    pq.write_table(_discrepancy(made, vocabulary), folder / "discrepancy.parquet")
+    table = _discrepancy([one for place, one in enumerate(made) if _split(place) == "train"], vocabulary)
+    pq.write_table(table, folder / "discrepancy.parquet")
+    _write_counts(folder, made, vocabulary)
+    head = np.random.default_rng(2).normal(size=(len(vocabulary), HIDDEN)).astype(np.float32)
+    np.save(folder / "head.npy", head)
+    u = head_vector(head, table["d"].to_numpy())
     done = len(made) if done is None else done
     order = rng.permutation(len(made))[:done]
     rows = [_scored(made[place], ids[place], vocabulary, rng) for place in order]
@@ -147,6 +163,7 @@ def write_scores(
         row["truncated_tokens"] = 5
     for number, part in enumerate([rows[: done // 4], rows[done // 4 :]]):
         if part:
+            np.save(folder / f"pooled-{number:05}.npy", _pooled(part, u))
             pq.write_table(pa.Table.from_pylist(part, SCORED), folder / f"part-{number:05}.parquet")
     write_json(
         folder / "score.json",
@@ -163,6 +180,8 @@ def _description(name: str, score_id: str, pairs: int) -> dict[str, Any]:
         "layout_reason": None,
         "batch_tokens": 2048,
         "linear": True,
+        "logit_scale": 1.0,
+        "head_bias": False,
         "dtype": "float32",
         "device": "cpu",
         "max_length": 1024,
@@ -188,6 +207,30 @@ def _discrepancy(made: list[Preference], vocabulary: dict[bytes, int]) -> pa.Tab
     token = [piece.decode().replace(" ", "␣") for piece in vocabulary]
     table = {"token_id": pa.array(vocabulary.values(), pa.int32()), "token": token, "bytes": pa.array(list(vocabulary), pa.binary())}
     return pa.table(table | {"count_chosen": counts[0], "count_rejected": counts[1], "d": d})
+
+
+def _write_counts(folder: Path, made: list[Preference], vocabulary: dict[bytes, int]) -> None:
+    training = [one for place, one in enumerate(made) if _split(place) == "train"]
+    conversations = [one.conversation() for one in training]
+    sides: list[list[list[int]]] = [[], []]
+    for one in training:
+        for side, top in zip(sides, (True, False), strict=True):
+            texts = [response.text for response in one.responses if (response.rank == 1) == top]
+            side.append([vocabulary[piece] for text in texts for piece in Words.pieces(text)])
+    counter = GroupCounter(len(vocabulary))
+    counter.add(conversations, *sides)
+    write_counts(folder, counter.counts(len(set(conversations))))
+
+
+def _pooled(rows: list[dict[str, Any]], u: np.ndarray) -> np.ndarray:
+    """Mean hidden states [responses, HIDDEN] in the order of the rows; each h_t is random but for u . h_t, the token's contribution."""
+    rng = np.random.default_rng(3)
+    pooled = []
+    for contributions in (np.array(one) for row in rows for one in row["token_rewards"]):
+        states = rng.normal(size=(len(contributions), HIDDEN))
+        states += np.outer((contributions - states @ u) / (u @ u), u)
+        pooled.append(states.mean(axis=0))
+    return np.array(pooled, dtype=np.float32)
 
 
 def _scored(preference: Preference, row_id: str, vocabulary: dict[bytes, int], rng: np.random.Generator) -> dict[str, Any]:

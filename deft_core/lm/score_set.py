@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import AcquireReturnProxy, FileLock, Timeout
-from numpy.typing import NDArray
 
 from deft_core import discrepancy
 from deft_core.errors import InputError, ModelError
+from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
 from deft_core.lm import models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.scoring import ResponseScore, Scorer
@@ -111,13 +112,15 @@ def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about
 
 
 def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
-    """Count the training split, check the layouts, and leave d, the head and, last of all, score.json."""
+    """Count the training split, check the layouts, and leave the counts, d, the head and, last of all, score.json."""
     counted = _count(pairs, lm, min(settings.max_length, lm.longest), status)
-    d = discrepancy.discrepancy(counted.chosen, counted.rejected)
+    chosen, rejected = counted.counts.totals()
+    d = discrepancy.discrepancy(chosen, rejected)
     status.update(phase="checking the layout against a plain forward")
     batch_tokens = settings.batch_tokens or lm.batch_tokens
     layout = selfcheck.choose_layout(lm, d, counted.sample, batch_tokens)
-    table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), counted.chosen, counted.rejected)
+    write_counts(target, counted.counts)
+    table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), chosen, rejected)
     replace_atomically(target / "discrepancy.parquet", lambda path: table.to_parquet(path, index=False))
     score_parts.save_array(target / "head.npy", lm.head.weight.float().cpu().numpy())
     if lm.head.bias is not None:
@@ -132,33 +135,47 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
 
 @dataclass(frozen=True)
 class _Counted:
-    chosen: NDArray[np.int64]  # [V]
-    rejected: NDArray[np.int64]  # [V]
+    counts: GroupCounts
     sample: list[TokenRow]  # rows for the self-check: the longest in all, the one with the longest sequence, a few others
     rows: int
 
 
 def _count(pairs: Path, lm: LanguageModel, max_length: int, status: Status) -> _Counted:
     """Token counts of top-ranked and other responses over the whole training split, whatever the limit."""
-    counts = np.zeros((2, lm.head.weight.shape[0]), dtype=np.int64)  # chosen, rejected
+    counter = GroupCounter(lm.head.weight.shape[0])
     sample: list[TokenRow] = []
     longest = widest = TokenRow([], [[]], [True])
     total, read = pq.read_metadata(pairs).num_rows, 0
-    for batch in pq.ParquetFile(pairs).iter_batches(_COUNT_ROWS, columns=["split", "prompt", "responses", "ranks"]):
+    for batch in pq.ParquetFile(pairs).iter_batches(_COUNT_ROWS, columns=["split", "conversation", "prompt", "responses", "ranks"]):
         columns = batch.to_pydict()
         rows = token_rows(lm.tokenizer, columns["prompt"], columns["responses"], max_length)
-        for split, ranks, row in zip(columns["split"], columns["ranks"], rows, strict=True):
-            if split == "train":
-                for rank, ids in zip(ranks, row.responses, strict=True):
-                    np.add.at(counts[int(rank > 1)], _known(ids, counts.shape[1]), 1)
+        _add_training_rows(counter, columns, rows)
         sample = sample or sorted(rows, key=TokenRow.input_tokens)[:: max(1, len(rows) // 3)]
         longest = max([longest, *rows], key=TokenRow.input_tokens)
         widest = max([widest, *rows], key=TokenRow.longest_sequence)  # the first to feel a sliding window
         read += len(rows)
         status.update(phase="counting tokens", done=read, total=total)
-    if not counts.any(axis=1).all():
+    counts = counter.counts(_training_conversations(pairs))
+    if not all(side.any() for side in counts.totals()):
         raise InputError("training rows to count tokens in", "none", "Import with smaller --heldout and --judge fractions.")
-    return _Counted(counts[0], counts[1], [longest, widest, *sample[:3]], total)
+    return _Counted(counts, [longest, widest, *sample[:3]], total)
+
+
+def _add_training_rows(counter: GroupCounter, columns: dict[str, list[Any]], rows: list[TokenRow]) -> None:
+    conversations: list[str] = []
+    sides: tuple[list[list[int]], list[list[int]]] = ([], [])  # of each row: tokens of its top-ranked responses, of all others
+    for split, conversation, ranks, row in zip(columns["split"], columns["conversation"], columns["ranks"], rows, strict=True):
+        if split == "train":
+            conversations.append(conversation)
+            for side, is_top in zip(sides, (True, False), strict=True):
+                ids = [token for rank, response in zip(ranks, row.responses, strict=True) if (rank == 1) == is_top for token in response]
+                side.append(_known(ids, counter.vocabulary))
+    counter.add(conversations, *sides)
+
+
+def _training_conversations(pairs: Path) -> int:
+    conversations = pq.read_table(pairs, columns=["conversation"], filters=[("split", "==", "train")])["conversation"]
+    return int(pc.count_distinct(conversations).as_py())
 
 
 def _known(ids: list[int], vocabulary: int) -> list[int]:

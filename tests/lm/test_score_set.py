@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, ModelError
+from deft_core.group_counts import group_of, read_counts
 from deft_core.importing import import_source
 from deft_core.lm import score_parts, score_set
 from deft_core.lm.models import load
@@ -84,6 +86,21 @@ def test_d_counts_the_training_split_alone_whatever_the_limit(small, settings):
     assert counts["count_chosen"].sum() == sum(len(r[0].encode()) for r in train.responses)
     assert counts["count_rejected"].sum() == sum(len(text.encode()) for r in train.responses for text in r[1:])
     assert counts["d"].sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_counts_by_conversation_are_kept_for_the_reliability_of_d(small, settings):
+    report = score(small, "small", ScoreSettings(settings.model, limit=3))
+    counts = read_counts(small.score_set("small", report.score_id))
+    train = pd.read_parquet(small.pairs("small")).query("split == 'train'")
+    expected = Counter()  # one token a byte, token 0 is the end token; the ranking's two tied responses are both rejected
+    lm = load(settings.model, score_set.models.local_folder(settings.model))
+    for row in train.itertuples():
+        for rank, text in zip(row.ranks, row.responses, strict=True):
+            expected.update((group_of(row.conversation), token, rank == 1) for token in lm.tokenizer(text)["input_ids"])
+    entries = zip(counts.groups, counts.token_ids, counts.chosen, counts.rejected, strict=True)
+    found = {(group, token, side): n for group, token, *both in entries for side, n in zip((True, False), both, strict=True) if n}
+    assert found == expected
+    assert (counts.vocabulary, counts.conversations) == (257, train.conversation.nunique())
 
 
 def test_another_d_rescored_from_the_pooled_states_equals_scoring_with_it(small, settings):
