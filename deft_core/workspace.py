@@ -6,6 +6,7 @@ Bulk data is immutable Parquet, histories are append-only JSON lines, all other 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -21,12 +22,15 @@ import psutil
 
 from deft_core.errors import InputError, NotFoundError
 
-__all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "replace_atomically", "write_json"]
+__all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "read_lines", "replace_atomically", "write_json"]
 
-DATASET_KEYS = ("name", "format", "source", "created", "fingerprint", "rows_read", "rows_kept", "rows_refused")
-DATASET_KEYS += ("train", "heldout", "judge", "reasons", "extra_columns")
+DATASET_KEYS = (
+    *("name", "format", "source", "created", "fingerprint", "rows_read", "rows_kept", "rows_refused"),
+    *("train", "heldout", "judge", "reasons", "extra_columns"),
+)
 SCORE_KEYS = ("dataset_fingerprint", "created", "model", "max_length", "layout", "own_logits")
 
+_TORN = b" <torn>"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -78,11 +82,42 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """One JSON object on one line, on disk before this returns."""
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(value, ensure_ascii=False) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+    """One JSON value on one line, on disk before this returns. Any number of processes may append at once.
+
+    A line torn by a kill, of which nobody was told that it was saved, is closed by the next writer with a mark that no JSON value ends in.
+    The lock goes with the process that holds it; without it, a line could land right behind one whose writer is killed in the middle.
+    """
+    line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        rest = (_TORN + b"\n" + line) if _is_torn(descriptor) else line
+        while rest:  # one write, but for a disk that is nearly full
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The values of a file of JSON lines, none where it is not there; torn lines are left out, as is one still being written."""
+    if not path.is_file():
+        return []
+    *lines, _ = path.read_bytes().split(b"\n")
+    return [_json_line(line, path, number) for number, line in enumerate(lines, start=1) if not line.endswith(_TORN)]
+
+
+def _json_line(line: bytes, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        expected, found = f"a JSON value in line {number} of {path}", f"a damaged line ({error})"
+        raise InputError(expected, found, "Restore the file, or take out the line: what it said is lost.") from None
 
 
 def _writer() -> str:
@@ -122,6 +157,9 @@ class Workspace:
 
     def refused(self, name: str) -> Path:
         return self.existing_dataset(name) / "refused.jsonl"
+
+    def overrides(self, name: str) -> Path:
+        return self.existing_dataset(name) / "overrides.jsonl"
 
     # scores/<name>/<score-id>/
 

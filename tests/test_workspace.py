@@ -1,12 +1,23 @@
 """Paths, names and writes that leave the old or the new, never half."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deft_core.errors import InputError, NotFoundError
-from deft_core.workspace import DATASET_KEYS, SCORE_KEYS, append_line, checked_name, default_root, read_json, replace_atomically, write_json
+from deft_core.workspace import (
+    DATASET_KEYS,
+    SCORE_KEYS,
+    append_line,
+    checked_name,
+    default_root,
+    read_json,
+    read_lines,
+    replace_atomically,
+    write_json,
+)
 
 
 def names(folder):
@@ -66,6 +77,37 @@ def test_appended_lines_follow_one_another(tmp_path):
     for value in (1, {"text": "naïve\n"}):
         append_line(tmp_path / "log.jsonl", value)
     assert (tmp_path / "log.jsonl").read_text(encoding="utf-8") == '1\n{"text": "naïve\\n"}\n'
+
+
+def test_a_line_torn_by_a_kill_is_closed_by_the_next_writer_and_read_by_nobody(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append_line(log, {"kept": 1})
+    with log.open("ab") as torn:
+        torn.write('{"text": "na\u00ef'.encode()[:-1])  # in the middle of a character
+    assert read_lines(log) == [{"kept": 1}]
+    append_line(log, {"kept": 2})
+    with log.open("ab") as torn:
+        torn.write(b'{"kept": "all but the end of the line"}')
+    assert read_lines(log) == [{"kept": 1}, {"kept": 2}]
+    append_line(log, {"kept": 3})
+    assert read_lines(log) == [{"kept": 1}, {"kept": 2}, {"kept": 3}]
+    assert log.read_bytes().count(b"\n") == 5
+
+
+def test_a_line_that_is_damaged_otherwise_is_named(tmp_path):
+    (tmp_path / "log.jsonl").write_text('1\n{"half": \n3\n')
+    with pytest.raises(InputError, match=r"line 2 of .*log\.jsonl; found a damaged line"):
+        read_lines(tmp_path / "log.jsonl")
+    assert read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_two_processes_that_append_at_once_lose_no_line(tmp_path):
+    code = "import sys; from deft_core.workspace import append_line\n"
+    code += "for i in range(50): append_line(sys.argv[1], [sys.argv[2], i, 'x' * 9000])"
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "log.jsonl", name]) for name in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    lines = read_lines(tmp_path / "log.jsonl")
+    assert [[line[1] for line in lines if line[0] == name] for name in "ab"] == [list(range(50))] * 2
 
 
 def test_a_dataset_that_is_not_there_names_those_that_are(workspace):
