@@ -176,6 +176,15 @@ class Workspace:
         current = [score_id for score_id, about in found.items() if about["dataset_fingerprint"] == fingerprint]
         return sorted(current, key=lambda score_id: str(found[score_id]["created"]), reverse=True)
 
+    # selections/<selection>/
+
+    @property
+    def selections(self) -> Path:
+        return self.root / "selections"
+
+    def selection(self, name: str) -> Path:
+        return self.selections / checked_name(name, "selection")
+
     # writing
 
     @contextmanager
