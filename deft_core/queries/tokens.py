@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from deft_core.queries.relation import connected, explained, frame_of, patterns
 from deft_core.queries.view import View
 
-__all__ = ["ScoredToken", "response_scores", "token_detail"]
+__all__ = ["ScoredToken", "response_lists", "response_scores", "token_detail"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ def response_scores(view: View, row_id: str) -> pd.DataFrame:
     question = "SELECT unnest(rewards) AS reward, unnest(logps) AS logp, unnest(tokens) AS tokens FROM scores_file WHERE id = ?"
     with explained(view), connected(view) as connection:
         return frame_of(connection.sql(question, params=[row_id]))
+
+
+def response_lists(view: View, ids: Sequence[str]) -> pd.DataFrame:
+    """Of some rows that have scores: id, and for every response its rank, reward, logp, tokens and how many of them logp sums over."""
+    question = """
+        SELECT id, ranks, rewards, logps, tokens, list_transform(token_logps, lambda one: len(one)) AS predicted
+        FROM scores_file JOIN pairs_file USING (id) WHERE id IN (SELECT unnest(?))
+    """
+    with explained(view), connected(view) as connection:
+        return frame_of(connection.sql(question, params=[list(ids)]))
 
 
 def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:
