@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,73 +101,78 @@ def _edges(low: float, high: float, whole: bool) -> Numbers:
 
 def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: tuple[float, float] | None = None) -> go.Figure:
     """One or more distributions over the same bins, each with its mean; `drawn` is the range a filter has taken from here."""
-    figure = go.Figure()
-    centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
-    few = axis.whole and len(centres) <= FEW_BARS
-    for name, values in series.items():
-        counts, _ = np.histogram(values[np.isfinite(values)], axis.edges)
-        hover = f"{name} %{{x:.4~g}}: %{{y:,}}<extra></extra>"
-        colour = COLOURS.get(name, COLOURS["chosen"])
-        figure.add_bar(
-            x=centres,
-            y=counts,
-            width=widths * 0.9 if few else widths,
-            name=name,
-            marker={"color": colour, "line_width": 0},
-            hovertemplate=hover,
-        )
-    figure.update_traces(opacity=0.6 if len(series) > 1 else 0.85, selector={"type": "bar"})
-    _add_means(figure, series, axis)
+    few = axis.whole and len(axis.edges) - 1 <= FEW_BARS
+    traces = [_distribution(name, values, axis, few, 0.6 if len(series) > 1 else 0.85) for name, values in series.items()]
+    lines, notes = _means(series, axis)
     if drawn:
         low, high = np.clip(drawn, axis.edges[0], axis.edges[-1])  # a range may be open
-        figure.add_vrect(low, high, line={"color": "#009E73", "width": 2}, fillcolor="#009E73", opacity=0.14, layer="below")
+        lines.append(_rectangle(float(low), float(high)))
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
-    figure.update_layout(barmode="overlay", bargap=0, selectdirection="h")
-    figure.update_xaxes(dtick=1 if few else None, range=[axis.edges[0], axis.edges[-1]], title_text=f"{title}{beyond}")
-    return _framed(figure)
+    x = {"range": [axis.edges[0], axis.edges[-1]], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
+    layout = {"barmode": "overlay", "bargap": 0, "selectdirection": "h", "shapes": lines, "annotations": notes}
+    return _framed(traces, x, {}, layout)
 
 
-def _add_means(figure: go.Figure, series: Mapping[str, Numbers], axis: Axis) -> None:
+def _distribution(name: str, values: Numbers, axis: Axis, few: bool, opacity: float) -> dict[str, Any]:
+    centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
+    counts, _ = np.histogram(values[np.isfinite(values)], axis.edges)
+    return {
+        "type": "bar",
+        "x": centres,
+        "y": counts,
+        "width": widths * 0.9 if few else widths,
+        "name": name,
+        "opacity": opacity,
+        "marker": {"color": COLOURS.get(name, COLOURS["chosen"]), "line": {"width": 0}},
+        "hovertemplate": f"{name} %{{x:.4~g}}: %{{y:,}}<extra></extra>",
+    }
+
+
+def _rectangle(low: float, high: float) -> dict[str, Any]:
+    line = {"color": COLOURS["kept"], "width": 2}
+    place = {"type": "rect", "xref": "x", "yref": "y domain", "x0": low, "x1": high, "y0": 0, "y1": 1}
+    return place | {"line": line, "fillcolor": COLOURS["kept"], "opacity": 0.14, "layer": "below"}
+
+
+def _means(series: Mapping[str, Numbers], axis: Axis) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A line at each mean with its name beside it, on the side where there is room; one beyond the axis is named at its end."""
     means = {name: float(np.nanmean(values)) for name, values in series.items() if np.isfinite(values).any()}
     low, high = float(axis.edges[0]), float(axis.edges[-1])
-    sides: list[str] = []
+    lines, notes, sides = [], [], list[str]()
     for name, mean in sorted(means.items(), key=lambda item: item[1]):
         colour = COLOURS.get(name, COLOURS["chosen"])
         if low <= mean <= high:
-            figure.add_vline(mean, line={"color": colour, "width": 2, "dash": "dot"})
+            line = {"color": colour, "width": 2, "dash": "dot"}
+            lines.append({"type": "line", "xref": "x", "yref": "y domain", "x0": mean, "x1": mean, "y0": 0, "y1": 1, "line": line})
         part = (mean - low) / (high - low)
         sides.append("left" if part < 0.25 else "right" if part > 0.75 else "right" if len(means) > 1 and not sides else "left")
         place = {"x": min(max(mean, low), high), "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": sides[-1], "showarrow": False}
         lift = 15 if sides.count(sides[-1]) > 1 else 0
         words = f'<span style="color:{colour}">■</span> {name} {mean:,.3g}'  # the text itself in the theme's colour, to be legible
-        figure.add_annotation(text=words + " →" * (mean > high), font={"size": 13}, yshift=lift, **place)
+        notes.append({"text": words + " →" * (mean > high), "font": {"size": 13}, "yshift": lift} | place)
+    return lines, notes
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
     """Rows per category, the most frequent on top; a click on a bar selects its category (its customdata)."""
     shown = counts.sort_values(ascending=False, kind="stable").head(BARS)[::-1]
-    colours = [COLOURS["kept"] if str(name) in picked else COLOURS["base"] for name in shown.index]
     names = [str(name) for name in shown.index]
-    figure = go.Figure()
-    figure.add_bar(
-        x=shown.to_numpy(),
-        y=np.arange(len(shown)),
-        orientation="h",
-        marker_color=colours,
-        customdata=names,
-        text=[f"{count:,}  {label(name, 22)}" for name, count in zip(names, shown, strict=True)],
-        textposition="outside",
-        cliponaxis=False,
-        hoverinfo="none",  # "skip" would switch clicks off too
-    )
+    trace = {
+        "type": "bar",
+        "x": shown.to_numpy(),
+        "y": np.arange(len(shown)),
+        "orientation": "h",
+        "marker": {"color": [COLOURS["kept"] if name in picked else COLOURS["base"] for name in names]},
+        "customdata": names,
+        "text": [f"{count:,}  {label(name, 22)}" for name, count in zip(names, shown, strict=True)],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hoverinfo": "none",  # "skip" would switch clicks off too
+    }
     more = f", the {BARS} most frequent of {len(counts):,}" if len(counts) > BARS else ""
-    figure.update_yaxes(visible=False)
-    figure.update_xaxes(
-        title_text=f"{title}{more}", showticklabels=False, showgrid=False, range=[0, 2.4 * max(1, shown.max() if len(shown) else 1)]
-    )
-    figure = _framed(figure)
-    return figure.update_layout(dragmode=False)
+    longest = 2.4 * max(1, shown.max() if len(shown) else 1)
+    x = {"title": {"text": f"{title}{more}"}, "showticklabels": False, "showgrid": False, "range": [0, longest]}
+    return _framed([trace], x, {"visible": False}, {"dragmode": False})
 
 
 def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outline: tuple[tuple[float, float], ...] = ()) -> go.Figure:
@@ -174,21 +180,23 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
     there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     some = np.sort(np.random.default_rng(0).choice(there, POINTS, replace=False)) if len(there) > POINTS else there
     marker = {"color": COLOURS[name], "size": 5, "opacity": 0.55}
-    hover = "%{x:.4~g}, %{y:.4~g}<extra></extra>"
-    xs, ys = x[some].astype(np.float32), y[some].astype(np.float32)
-    figure = go.Figure(go.Scattergl(x=xs, y=ys, mode="markers", marker=marker, hovertemplate=hover))
+    points = {"type": "scattergl", "mode": "markers", "x": x[some].astype(np.float32), "y": y[some].astype(np.float32)}
+    traces = [points | {"marker": marker, "hovertemplate": "%{x:.4~g}, %{y:.4~g}<extra></extra>"}]
     if outline:
         corners = np.array([*outline, outline[0]])
         line = {"color": COLOURS["kept"], "width": 2}
-        figure.add_scatter(x=corners[:, 0], y=corners[:, 1], mode="lines", line=line, hoverinfo="skip", selected={}, unselected={})
+        traces.append(
+            {"type": "scatter", "x": corners[:, 0], "y": corners[:, 1], "mode": "lines", "line": line, "hoverinfo": "skip"}
+            | {"selected": {}, "unselected": {}}
+        )
     sample = f" (a sample of {POINTS:,} of {len(there):,} rows is drawn)" if len(some) < len(there) else ""
-    figure.update_xaxes(title_text=f"{titles[0]}{sample}")
-    figure.update_yaxes(title_text=titles[1])
-    return _framed(figure, left=56)
+    return _framed(traces, {"title": {"text": f"{titles[0]}{sample}"}}, {"title": {"text": titles[1]}}, {}, left=56)
 
 
-def _framed(figure: go.Figure, left: int = 8) -> go.Figure:
-    margin = {"l": left, "r": 12, "t": 38, "b": 8}
-    figure.update_layout(margin=margin, showlegend=False, dragmode="select", uirevision="kept", hovermode="closest", separators=".,")
-    figure.update_xaxes(gridcolor=GREY, zeroline=False, automargin=True, title_standoff=8, tickformat=",~g")
-    return figure.update_yaxes(gridcolor=GREY, zeroline=False, automargin=True, tickformat=",~g")
+def _framed(traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], left: int = 8) -> go.Figure:
+    """The figure in our frame. Given whole, since each of Plotly's update_* calls costs milliseconds."""
+    axis = {"gridcolor": GREY, "zeroline": False, "automargin": True, "tickformat": ",~g"}
+    x = axis | x | {"title": {"standoff": 8} | x.get("title", {})}
+    frame = {"margin": {"l": left, "r": 12, "t": 38, "b": 8}, "showlegend": False, "dragmode": "select"}
+    frame |= {"uirevision": "kept", "hovermode": "closest", "separators": ".,"}
+    return go.Figure({"data": traces, "layout": frame | layout | {"xaxis": x, "yaxis": axis | y}})
