@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from deft_core.errors import InputError
 from deft_core.workspace import Workspace, append_line, read_lines
 
-__all__ = ["DECISIONS", "Decisions", "Event", "append", "dataset_ids", "load", "read", "redo", "replay", "undo"]
+__all__ = ["DECISIONS", "Decisions", "Event", "append", "dataset_ids", "load", "read", "redo", "replay", "undo", "words"]
 
 DECISIONS = ("keep", "drop", "follow", "flip", "note", "tag")
 STEPS = ("undo", "redo")
@@ -56,6 +56,20 @@ class Decisions:
         """Rows by what was decided on them."""
         rows = {"kept": self.kept, "dropped": self.dropped, "flipped": self.flipped, "noted": self.notes, "tagged": self.tags}
         return {name: len(ids) for name, ids in rows.items()}
+
+
+def words(event: Event) -> str:
+    """A decision in words: what, and on how many rows."""
+    rows = f"{len(event.ids):,} row{'s' if len(event.ids) != 1 else ''}"
+    text = event.text or ""
+    match event.kind:
+        case "follow":
+            return f"leave {rows} to the rule"
+        case "note":
+            return f"note on {rows}: {text}" if text else f"no note on {rows}"
+        case "tag":
+            return f"tag {rows}: {text}" if not text.startswith("-") else f"take a tag off {rows}: {text[1:].strip()}"
+    return f"{event.kind} {rows}"
 
 
 # the log

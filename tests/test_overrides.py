@@ -94,6 +94,21 @@ def test_rows_the_dataset_no_longer_has_are_counted_and_nothing_else():
     assert found.counts() == {"kept": 1, "dropped": 1, "flipped": 1, "noted": 0, "tagged": 1}
 
 
+def test_decisions_in_words():
+    events = log(
+        ("keep", "a"), ("flip", "ab"), ("follow", "a"), ("note", "a", "odd"), ("note", "ab", ""), ("tag", "a", "odd"), ("tag", "a", "- odd")
+    )
+    assert [overrides.words(event) for event in events] == [
+        "keep 1 row",
+        "flip 2 rows",
+        "leave 1 row to the rule",
+        "note on 1 row: odd",
+        "no note on 2 rows",
+        "tag 1 row: odd",
+        "take a tag off 1 row: odd",
+    ]
+
+
 def test_what_is_appended_is_read_back(workspace, ids):
     assert overrides.load(workspace, "demo") == Decisions()
     first = overrides.append(workspace, "demo", "drop", [ids[1], ids[2], ids[1]])
