@@ -12,6 +12,7 @@ from deft_core.queries.search import check_pattern, matching_ids
 from deft_core.queries.tokens import ScoredToken, response_scores, token_detail
 from deft_core.queries.user_sql import user_sql
 from deft_core.queries.view import NEWEST, View, open_view, pairs_version, version
+from deft_core.queries.where import where_ids
 
 __all__ = [
     "NEWEST",
@@ -31,4 +32,5 @@ __all__ = [
     "token_detail",
     "user_sql",
     "version",
+    "where_ids",
 ]

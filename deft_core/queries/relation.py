@@ -15,7 +15,18 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from deft_core.errors import InputError
 from deft_core.queries.view import View
 
-__all__ = ["Column", "column_kinds", "connected", "explained", "frame_of", "joined", "patterns", "what_if_columns", "what_if_view"]
+__all__ = [
+    "Column",
+    "column_kinds",
+    "connected",
+    "explained",
+    "frame_of",
+    "joined",
+    "patterns",
+    "too_large",
+    "what_if_columns",
+    "what_if_view",
+]
 
 PAIR_COLUMNS = ("id", "split", "source", "n_responses", "turns", "characters_prompt", "characters_chosen", "characters_rejected")
 SCORE_COLUMNS = (
@@ -122,20 +133,22 @@ def _categories(rows: DuckDBPyRelation, texts: Sequence[str]) -> set[str]:
 
 
 @contextmanager
-def explained(view: View, sql: str | None = None) -> Iterator[None]:
-    """DuckDB's and Arrow's errors in our three parts."""
+def explained(view: View, asked: str | None = None) -> Iterator[None]:
+    """DuckDB's and Arrow's errors in our three parts; `asked` says what a person has asked, None where the question is ours."""
     try:
         yield
     except (duckdb.OutOfMemoryException, MemoryError):
-        raise InputError(
-            "a query that fits into memory", "one that does not", "Name fewer columns, narrow it with WHERE, or add LIMIT."
-        ) from None
+        raise too_large() from None
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         found = str(error).strip().splitlines()[0]
-        if sql is None:
+        if asked is None:
             remedy = f"Import {view.dataset!r} again, or remove the damaged score set or what-if."
             raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error
-        raise InputError("a query over the view `pairs`", found, _remedy(view, str(error))) from None
+        raise InputError(asked, found, _remedy(view, str(error))) from None
+
+
+def too_large() -> InputError:
+    return InputError("a query that fits into memory", "one that does not", "Ask for less at once: fewer columns, or fewer rows.")
 
 
 def _remedy(view: View, message: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deft_core.errors import InputError
 from deft_core.queries.relation import explained, joined, what_if_view
 from deft_core.queries.view import View
 
-__all__ = ["user_sql"]
+__all__ = ["locked", "user_sql"]
 
 
 def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048) -> pa.Table:
@@ -26,11 +27,24 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
     The connection reads through tables handed to it and may open no file: since DuckDB 2 a WITH clause can write
     (`WITH a AS (COPY ... TO ...)`), so that being a SELECT is no promise. It stops after `seconds` and keeps within `memory_mb`.
     """
-    with (
-        explained(view, sql),
-        duckdb.connect(":memory:", config={"python_enable_replacements": False, "temp_directory": ""}) as connection,
-    ):
+    with explained(view, "a query over the view `pairs`"), locked(view, memory_mb) as connection:
         _check_one_select(connection, sql)
+        timer = threading.Timer(seconds, connection.interrupt)
+        timer.start()
+        try:
+            return connection.sql(sql).to_arrow_table()
+        except duckdb.InterruptException:
+            raise InputError(
+                f"an answer within {seconds:g} seconds", "a query that takes longer", "Narrow it with WHERE, or name fewer columns."
+            ) from None
+        finally:
+            timer.cancel()
+
+
+@contextmanager
+def locked(view: View, memory_mb: int) -> Iterator[DuckDBPyConnection]:
+    """A connection with the view `pairs` that may open no file, and whose settings can no longer be changed."""
+    with duckdb.connect(":memory:", config={"python_enable_replacements": False, "temp_directory": ""}) as connection:
         held = [_register(connection, "pairs_file", [view.pairs])]
         if view.parts:
             held.append(_register(connection, "scores_file", view.parts))
@@ -42,17 +56,8 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
         connection.execute("SET enable_external_access = false")
         connection.execute("SET memory_limit = ?", [f"{memory_mb}MB"])
         connection.execute("SET lock_configuration = true")
-        timer = threading.Timer(seconds, connection.interrupt)
-        timer.start()
-        try:
-            return connection.sql(sql).to_arrow_table()
-        except duckdb.InterruptException:
-            raise InputError(
-                f"an answer within {seconds:g} seconds", "a query that takes longer", "Narrow it with WHERE, or name fewer columns."
-            ) from None
-        finally:
-            timer.cancel()
-            del held
+        yield connection
+        del held
 
 
 def _check_one_select(connection: DuckDBPyConnection, sql: str) -> None:
