@@ -13,10 +13,21 @@ import pandas as pd
 import pyarrow as pa
 from duckdb import ColumnExpression
 
-from deft_core.queries.relation import Column, column_kinds, connected, explained, frame_of, joined
+from deft_core.queries.relation import (
+    PAIR_COLUMNS,
+    SCORE_COLUMNS,
+    Column,
+    column_kinds,
+    connected,
+    explained,
+    frame_of,
+    joined,
+    own_columns,
+    what_if_columns,
+)
 from deft_core.queries.view import View
 
-__all__ = ["Refused", "columns", "light_table", "refused_page", "texts"]
+__all__ = ["Refused", "column_names", "columns", "light_table", "refused_page", "texts"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,13 @@ def columns(view: View) -> list[Column]:
     """The columns a chart, a filter or a sort may name, in the order they are offered."""
     with explained(view), connected(view) as connection:
         return column_kinds(view, joined(connection, view))
+
+
+def column_names(view: View) -> list[str]:
+    """Every column of the view `pairs`, without opening a file."""
+    what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
+    scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
+    return [*PAIR_COLUMNS, *scores, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
 
 
 def light_table(view: View) -> pd.DataFrame:
