@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deft_core.commands import decisions
 from deft_core.commands.options import Json, Name
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
@@ -181,3 +182,6 @@ def query(
         tables.write_csv(rows, sys.stdout)
     else:
         print_rows("rows", rows.to_pylist(), as_json)
+
+
+app.add_typer(decisions.app)
