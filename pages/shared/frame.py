@@ -18,6 +18,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "overview.py": ("Overview", ":material/home:", "What is here, and what is next?"),
     "datasets.py": ("Data", ":material/database:", "What was read, and what was refused?"),
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
+    "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from threading import Thread
 from typing import Any
 
@@ -17,10 +18,14 @@ import pandas as pd
 import psutil
 import streamlit as st
 
-from deft_core import charts, importing, processes, queries
+from deft_core import charts, importing, overrides, processes, queries
 from deft_core.filters import Filter, Search
+from deft_core.flips import flipped_table
+from deft_core.overrides import Decisions
 from deft_core.queries import Column, View
 from deft_core.reading import excerpt
+from deft_core.selection import Ids, Ints, Mask
+from deft_core.selection import ranking as ranking_of
 from deft_core.workspace import Workspace, default_root
 
 Version = tuple[Any, ...]
@@ -31,7 +36,9 @@ def workspace() -> Workspace:
 
 
 def version(view: View) -> Version:
-    return (view.score_id, *queries.version(workspace(), view))
+    """A short one: Streamlit goes through every part of a key at each call of a cache, and a score set may have a thousand files."""
+    files = repr(queries.version(workspace(), view)).encode()
+    return view.score_id, blake2b(files, digest_size=16).hexdigest()
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the rows …")
@@ -76,6 +83,69 @@ def found(view: View, rules: list[Filter]) -> Mapping[Search, pd.Index[Any]]:
 
 def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     return table[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+# what selections are made of: the table with its flipped rows turned round, the rows in order, a rule's own condition
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A dataset's decisions as its log has them now."""
+
+    decisions: Decisions
+    events: int  # in the log
+    through: str | None  # the last of them
+    flips: str  # changes with the flipped rows; empty where there are none
+
+
+def decided(workspace: Workspace, view: View, version: Version, table: pd.DataFrame) -> Decided:
+    path = workspace.overrides(view.dataset)
+    log = (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (str(path), 0, 0)
+    return _decided(log, version, workspace, view.dataset, table)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _decided(log: tuple[str, int, int], version: Version, _workspace: Workspace, _dataset: str, _table: pd.DataFrame) -> Decided:
+    events = overrides.read(_workspace, _dataset)
+    if not events:
+        return Decided(Decisions(), 0, None, "")
+    decisions = overrides.replay(events, _known(version, _table))
+    flips = blake2b("\n".join(sorted(decisions.flipped)).encode(), digest_size=16).hexdigest() if decisions.flipped else ""
+    return Decided(decisions, len(events), events[-1].event, flips)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _known(version: Version, _table: pd.DataFrame) -> pd.Index[Any]:
+    return pd.Index(_table["id"])
+
+
+def turned(version: Version, decided: Decided, view: View, table: pd.DataFrame) -> tuple[Version, pd.DataFrame]:
+    """The light table with its flipped rows turned round, and the version of that."""
+    return ((*version, decided.flips), _turned((*version, decided.flips), decided, view, table)) if decided.flips else (version, table)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _turned(version: Version, _decided: Decided, _view: View, _table: pd.DataFrame) -> pd.DataFrame:
+    return flipped_table(_table, _view, _decided.decisions.flipped)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Sorting the rows …")
+def ids(version: Version, _table: pd.DataFrame) -> Ids:
+    """By the version without flips: they leave ids as they are."""
+    return Ids(_table["id"])
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def ranking(version: Version, column: str, _table: pd.DataFrame, _ids: Ids) -> Ints:
+    return ranking_of(numbers(_table, column), _ids)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Asking for the condition …")
+def where(version: Version, sql: str, _view: View, _table: pd.DataFrame, _ids: Ids) -> Mask:
+    """The rows for which a person's own condition is true."""
+    mask: Mask = np.zeros(len(_table), dtype=bool)
+    mask[_ids.positions(queries.where_ids(_view, sql))] = True
+    return mask
 
 
 @st.cache_data(max_entries=20, ttl=300, show_spinner="Reading the first rows …")

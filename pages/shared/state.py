@@ -19,10 +19,13 @@ DATASET, SCORES = "dataset", "scores"
 FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
-OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE)
+SELECTION, TAB = "selection", "tab"
+RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
+OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE, SELECTION, *RULE)
 
 # keys of the session alone
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
+_ALLOWED = "_allowed"
 
 
 def routed() -> bool:
@@ -91,6 +94,17 @@ def replace_filter(gone: Callable[[Filter], bool], new: Filter | None) -> None:
     """At most one filter of a kind: those that are `gone` make way for `new`."""
     kept = [rule for rule in filters() if not gone(rule)]
     set_filters([*kept, new] if new else kept)
+
+
+# a person's own SQL: what is typed here runs, what arrives in a link waits for a click
+
+
+def allow(sql: str) -> None:
+    st.session_state.setdefault(_ALLOWED, set()).add(sql)
+
+
+def allowed(sql: str) -> bool:
+    return sql in st.session_state.get(_ALLOWED, set())
 
 
 # widgets

@@ -1,0 +1,65 @@
+"""Curate: which rows a rule and a person's decisions keep, and what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from deft_core.errors import DeftError
+from pages.shared import resources, rule_bar, state, widgets
+from pages.shared.frame import Frame, open_page, page
+from pages.shared.picked import Picked, looked, pick
+
+TABS: dict[str, Callable[[Picked], None]] = {}  # by name, in order; only the open one runs
+
+
+def body(frame: Frame) -> None:
+    if frame.dataset is None:
+        st.info("There is no dataset yet.")
+        if st.button("Bring data", type="primary"):
+            st.switch_page(page("datasets.py"))
+        return
+    if frame.problem:
+        raise frame.problem
+    look, decided, ids = looked(frame)
+    if "reward_chosen" not in look.table:
+        st.info("This dataset has no rewards yet: rows can be kept by other columns. Scoring runs on its own.")
+        st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
+    try:
+        rule = rule_bar.asked(list(look.table.columns))
+    except DeftError as error:
+        widgets.problem(error)
+        st.button("Start with the usual rule", on_click=_usual_rule)
+        return
+    rule_bar.draw(rule, look.named("number"))
+    if not rule_bar.waiting(rule):
+        _picked(pick(frame, look, decided, ids, rule))
+
+
+def _usual_rule() -> None:
+    for name in state.RULE:
+        state.put(name)
+
+
+def _picked(picked: Picked) -> None:
+    st.metric("kept", f"{picked.subset.mask.sum():,}", delta=f"of {picked.train.sum():,}", delta_color="off", delta_arrow="off")
+    _tabs(picked)
+
+
+def _tabs(picked: Picked) -> None:
+    if not TABS:
+        return
+    names = list(TABS)
+    chosen = state.value(state.TAB) if state.value(state.TAB) in names else names[0]
+    key = state.mirror("tab", chosen)
+    st.segmented_control("Rows", names, key=key, label_visibility="collapsed", on_change=lambda: _open(st.session_state[key] or chosen))
+    TABS[chosen](picked)
+
+
+def _open(tab: str) -> None:
+    state.put(state.TAB, tab)
+    state.put(state.PAGE)
+
+
+open_page("curate.py", body)
