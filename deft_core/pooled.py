@@ -25,7 +25,8 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.queries import View
 from deft_core.workspace import read_json
 
-__all__ = ["REWARDS", "Head", "Pooled", "direction", "directions", "open_head", "open_pooled", "rewards", "rewards_under", "row_vectors"]
+__all__ = ["REWARDS", "Head", "Pooled", "direction", "directions", "open_head", "open_pooled", "rewards", "rewards_under"]
+__all__ += ["places", "row_vectors", "vectors_of"]
 
 REWARDS = ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")
 
@@ -132,6 +133,12 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
         raise InputError(f"readable columns {', '.join(columns)} in {path}", found, "Import or score the dataset again.") from None
 
 
+def places(pooled: Pooled, ids: Sequence[str] | pa.Array) -> Ints:
+    """Where rows stand among the pooled ones, by id; -1 for one that is not scored."""
+    found = pc.index_in(pa.array(ids, pa.string()), pooled.rows["id"].combine_chunks())
+    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+
+
 # directions
 
 
@@ -169,6 +176,15 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
     others = np.add.reduceat(np.where(pooled.top, 0.0, of_responses), pooled.starts[:-1]) / _per_row(pooled, ~pooled.top)
     mean = np.add.reduceat(of_responses, pooled.starts[:-1]) / np.diff(pooled.starts)
     return dict(zip(REWARDS, (chosen, others, chosen - others, mean), strict=True))
+
+
+def vectors_of(pooled: Pooled, row: int) -> Floats32:
+    """The vectors [responses, H] of one row's responses; NaN where one has no token."""
+    first, vectors = next((first, vectors) for first, vectors in reversed(pooled.parts) if first <= row)
+    low, high = pooled.starts[row : row + 2]
+    begin = pooled.starts[first]
+    found: Floats32 = np.where(pooled.empty[low:high, None], np.float32(np.nan), vectors[low - begin : high - begin])
+    return found
 
 
 def row_vectors(pooled: Pooled, column: str) -> Iterator[tuple[slice, Floats32]]:
