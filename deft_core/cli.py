@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands import decisions
+from deft_core.commands import decisions, discrepancy, selections, what_if
 from deft_core.commands.options import Json, Name
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
@@ -185,3 +185,6 @@ def query(
 
 
 app.add_typer(decisions.app)
+app.add_typer(discrepancy.app)
+app.add_typer(selections.app)
+app.add_typer(what_if.app)

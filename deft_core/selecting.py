@@ -1,0 +1,49 @@
+"""From a dataset to what is to be saved as a selection: its rows as they are now, a rule, and its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deft_core import flips, overrides, queries, selection
+from deft_core.overrides import Decisions, Event
+from deft_core.rule import Rule
+from deft_core.selection import Ids, Subset
+from deft_core.selections import Draft
+from deft_core.workspace import Workspace
+
+__all__ = ["draft", "drafted", "replayed"]
+
+
+def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None = queries.NEWEST) -> Draft:
+    """Reads rows and decisions, and applies the rule to them: what a page does piece by piece, with caches."""
+    view = queries.open_view(workspace, dataset, score_id)
+    table = queries.light_table(view)
+    events = overrides.read(workspace, dataset)
+    decisions = overrides.replay(events, pd.Index(table["id"]))
+    table = flips.flipped_table(table, view, decisions.flipped)
+    ids = Ids(table["id"])
+    where = np.isin(np.arange(len(table)), ids.positions(queries.where_ids(view, rule.where))) if rule.where else None
+    kept = selection.kept(table, rule, where, ids=ids)
+    both = selection.subset(table, kept, decisions, ids=ids)
+    return drafted(dataset, view.score_id, table, rule, both, decisions, replayed(decisions, events))
+
+
+def drafted(
+    dataset: str, score_id: str | None, table: pd.DataFrame, rule: Rule, subset: Subset, decisions: Decisions, record: dict[str, Any]
+) -> Draft:
+    """`table` has its flipped rows turned round; `record` is what `replayed` says."""
+    by = pd.Series("rule", table.index)
+    by.iloc[subset.added] = "hand"
+    rows = pd.DataFrame({"id": table["id"], "by": by, "value": table[rule.by].astype(float)})[subset.mask].reset_index(drop=True)
+    rows.insert(1, "flipped", rows["id"].isin(decisions.flipped))
+    dropped = int((table["split"] == "train").sum()) - len(rows)
+    return Draft(dataset, score_id, rule, rows, dropped, record)
+
+
+def replayed(decisions: Decisions, events: Sequence[Event]) -> dict[str, Any]:
+    """Which decisions a selection was made with: up to which event of the log, and what they come to."""
+    return {"events": len(events), "through": events[-1].event if events else None, **decisions.counts()}
