@@ -19,7 +19,7 @@ from deft_core.discrepancy import discrepancy
 from deft_core.group_counts import GROUPS, GroupCounts, group_of, read_counts
 
 __all__ = ["FOLDS", "GROUPS", "MOSTLY_NOISE", "STABLE", "Bootstrap", "GroupCounts", "Verdict", "bootstrap", "chance", "fold_d"]
-__all__ += ["group_of", "intervals", "noise_constant", "read_counts", "split_half", "verdict"]
+__all__ += ["group_of", "intervals", "noise_constant", "read_counts", "split_half", "top_tokens", "verdict"]
 
 FOLDS = 2  # a group's fold: group % FOLDS
 STABLE = 0.9  # reliability from which d is called stable
@@ -77,6 +77,19 @@ def intervals(table: pd.DataFrame, drawn: Bootstrap, token_ids: NDArray[np.int32
     found = pd.DataFrame({"d": d.loc[listed], "se": pd.Series(se, drawn.token_ids).reindex(listed, fill_value=0.0)})
     reach = found["se"] * np.quantile(t.max(axis=1, initial=0.0), 0.95)
     return found.assign(low=found["d"] - reach, high=found["d"] + reach).rename_axis("token_id").reset_index()
+
+
+def top_tokens(table: pd.DataFrame, drawn: Bootstrap, top: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `top` tokens with the largest positive and with the largest negative d: token, token_id, d, low, high, count_*.
+
+    Their intervals hold together; `table` is a score set's discrepancy table.
+    """
+    ordered = table.sort_values("d", kind="stable", ascending=False)
+    sides = ordered[ordered["d"] > 0].head(top), ordered[ordered["d"] < 0].tail(top)[::-1]
+    found = intervals(table, drawn, pd.concat(sides)["token_id"].to_numpy())
+    both = found.merge(table[["token_id", "token", "count_chosen", "count_rejected"]], on="token_id")
+    listed = both[["token", "token_id", "d", "low", "high", "count_chosen", "count_rejected"]]
+    return listed.head(len(sides[0])), listed.tail(len(sides[1])).reset_index(drop=True)
 
 
 def fold_d(counts: GroupCounts, fold: int) -> Floats:

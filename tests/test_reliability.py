@@ -8,7 +8,18 @@ from deft_core import reliability
 from deft_core.discrepancy import discrepancy
 from deft_core.errors import InputError
 from deft_core.group_counts import GroupCounts
-from deft_core.reliability import Bootstrap, Verdict, bootstrap, chance, fold_d, intervals, noise_constant, split_half, verdict
+from deft_core.reliability import (
+    Bootstrap,
+    Verdict,
+    bootstrap,
+    chance,
+    fold_d,
+    intervals,
+    noise_constant,
+    split_half,
+    top_tokens,
+    verdict,
+)
 
 
 def counted(chosen, rejected) -> GroupCounts:
@@ -72,6 +83,16 @@ def test_the_largest_t_is_taken_over_listed_and_widespread_tokens():
     for listed, family in ((0, [0, 1]), (1, [1]), (2, [1, 2])):
         found = intervals(d_table([0.0, 0.0, 0.0]), drawn, np.array([listed]))
         assert found["high"][0] == pytest.approx(np.quantile(largest[:, family].max(axis=1), 0.95))
+
+
+def test_the_top_tokens_are_the_most_preferred_and_the_least():
+    chosen, rejected = [[5, 1, 0, 2, 2]], [[1, 1, 6, 1, 1]]  # d: 0.4, 0, -0.6, 0.1, 0.1
+    counts = counted(chosen, rejected)
+    table = d_table(discrepancy(*counts.totals())).assign(token=list("abcde"), count_chosen=chosen[0], count_rejected=rejected[0])
+    preferred, dispreferred = top_tokens(table, bootstrap(counts, 10), 2)
+    assert preferred.columns.tolist() == ["token", "token_id", "d", "low", "high", "count_chosen", "count_rejected"]
+    assert preferred["token"].tolist() == ["a", "d"] and preferred["d"].tolist() == pytest.approx([0.4, 0.1])
+    assert dispreferred[["token", "count_chosen", "count_rejected"]].to_numpy().tolist() == [["c", 0, 6]]
 
 
 def test_a_fold_has_the_even_or_the_odd_groups():
