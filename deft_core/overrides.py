@@ -125,16 +125,21 @@ def dataset_ids(workspace: Workspace, dataset: str) -> pd.Index[Any]:
     return found
 
 
-def undo(workspace: Workspace, dataset: str) -> Event | None:
-    """Takes back the newest decision that is done; None where there is none."""
+def undo(workspace: Workspace, dataset: str, target: str | None = None) -> Event | None:
+    """Takes back the newest decision that is done, or the one named (a page names the one its button spoke of); None where it is not."""
     done, _ = _standing(read(workspace, dataset))
-    return _written(workspace, dataset, "undo", (), None, done[-1].event) if done else None
+    return _step(workspace, dataset, "undo", done, target)
 
 
-def redo(workspace: Workspace, dataset: str) -> Event | None:
-    """Does again what was undone last; None where there is nothing, or a new decision has been made since."""
+def redo(workspace: Workspace, dataset: str, target: str | None = None) -> Event | None:
+    """Does again what was undone last, or the one named; None where it is not undone, or a new decision has been made since."""
     _, undone = _standing(read(workspace, dataset))
-    return _written(workspace, dataset, "redo", (), None, undone[-1].event) if undone else None
+    return _step(workspace, dataset, "redo", undone, target)
+
+
+def _step(workspace: Workspace, dataset: str, kind: str, possible: Sequence[Event], target: str | None) -> Event | None:
+    chosen = next((event for event in reversed(possible) if target in (None, event.event)), None)
+    return _written(workspace, dataset, kind, (), None, chosen.event) if chosen else None
 
 
 def _written(workspace: Workspace, dataset: str, kind: str, ids: tuple[str, ...], text: str | None, target: str | None) -> Event:

@@ -129,6 +129,16 @@ def test_undo_and_redo_name_what_they_are_about(workspace, ids):
     assert overrides.load(workspace, "demo").kept == set(ids[:2])
 
 
+def test_a_step_can_name_its_decision(workspace, ids):
+    first, second = (overrides.append(workspace, "demo", "keep", [row]) for row in ids[:2])
+    assert overrides.redo(workspace, "demo", first.event) is None
+    assert overrides.undo(workspace, "demo", first.event).target == first.event
+    assert overrides.undo(workspace, "demo", first.event) is None
+    assert overrides.load(workspace, "demo").kept == {ids[1]}
+    assert overrides.redo(workspace, "demo", second.event) is None
+    assert overrides.redo(workspace, "demo", first.event).target == first.event
+
+
 @pytest.mark.parametrize(
     ("kind", "rows", "text", "words"),
     [
