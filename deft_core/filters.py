@@ -1,20 +1,23 @@
-"""What narrows a view: ranges, categories, a drawn outline, a search; each as plain text (for a link), as words, and as a mask.
+"""What narrows a view: ranges, categories, an outline, a search, a condition; each as plain text (for a link), as words, and as a mask.
 
     between 0.02 0.05 reward_chosen        bounds included
     is ["letters", "forum"] source         one of these values
     box tokens_chosen 3 9 reward_chosen 0.1 0.4        both ranges at once
     inside tokens_chosen reward_chosen 3,0.1 9,0.1 9,0.4        within the outline
-    has sorry        matches sor+y         in the prompt or any response
+    has sorry        matches sor+y         in the prompt or any response, whatever its case; matches: a regular expression
+    has-chosen sorry        has-not sorry        matches-not-prompt ^why     in one field (prompt, chosen, rejected); not in it
+    where reward_margin < 0 AND turns > 2      a condition in SQL; narrows nothing until it has been run
 
-A column's name stands last, so that it may contain anything; box and inside are drawn over our own columns only.
-A text that is no filter stays what it is and is explained when it is to narrow something: until then it can be shown and removed.
-Pure: a search's rows come from queries.matching_ids.
+A column's name, a pattern and a condition stand last, so that they may contain anything; box and inside are drawn over our own columns
+only. A text that is no filter stays what it is and is explained when it is to narrow something: until then it can be shown and removed.
+Pure: the rows of a search come from queries.matching_ids, those of a condition from queries.where_ids.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +28,14 @@ import pandas as pd
 
 from deft_core.errors import InputError
 
-__all__ = ["Between", "Box", "Filter", "Inside", "OneOf", "Search", "Unreadable", "from_text", "mask", "to_text", "words"]
+__all__ = ["FIELDS", "Between", "Box", "Filter", "Inside", "Mask", "OneOf", "Search", "Unreadable", "Where", "from_text", "mask"]
+__all__ += ["to_text", "words"]
+
+FIELDS = ("all", "prompt", "chosen", "rejected")  # where a search looks
 
 Mask = npt.NDArray[np.bool_]
+
+_SEARCH = re.compile(rf"(has|matches)(-not)?(?:-({'|'.join(FIELDS[1:])}))? (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,13 @@ class Inside:
 class Search:
     pattern: str
     regular: bool = False
+    field: str = "all"  # one of FIELDS
+    negated: bool = False  # the rows without it
+
+
+@dataclass(frozen=True)
+class Where:
+    sql: str  # the text after WHERE
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,8 @@ class Unreadable:
     text: str  # from a link that was cut or changed
 
 
-Filter = Between | OneOf | Box | Inside | Search | Unreadable
+Typed = Search | Where | Unreadable  # by a person; the others are drawn
+Filter = Between | OneOf | Box | Inside | Typed
 
 
 def to_text(rule: Filter) -> str:
@@ -80,8 +96,17 @@ def to_text(rule: Filter) -> str:
             return "box " + " ".join(f"{side.column} {side.low!r} {side.high!r}" for side in (rule.x, rule.y))
         case Inside():
             return f"inside {rule.x} {rule.y} " + " ".join(f"{x:.6g},{y:.6g}" for x, y in rule.outline)
+        case _:
+            return _typed_text(rule)
+
+
+def _typed_text(rule: Typed) -> str:
+    match rule:
         case Search():
-            return f"{'matches' if rule.regular else 'has'} {rule.pattern}"
+            kind = ["matches" if rule.regular else "has", *["not"] * rule.negated, *[rule.field] * (rule.field != "all")]
+            return f"{'-'.join(kind)} {rule.pattern}"
+        case Where():
+            return f"where {rule.sql}"
         case Unreadable():
             return rule.text
 
@@ -103,11 +128,17 @@ def from_text(text: str) -> Filter:
             case "inside":
                 x, y, *corners = rest.split()
                 return Inside(x, y, tuple(_corner(corner) for corner in corners))
-            case "has" | "matches" if rest:
-                return Search(rest, kind == "matches")
     except (ValueError, TypeError):
         pass
-    return Unreadable(text)
+    return _typed_filter(text)
+
+
+def _typed_filter(text: str) -> Typed:
+    if search := _SEARCH.fullmatch(text):
+        way, negated, field, pattern = search.groups()
+        return Search(pattern, way == "matches", field or "all", bool(negated))
+    kind, _, sql = text.partition(" ")
+    return Where(sql) if kind == "where" and sql else Unreadable(text)
 
 
 def _corner(text: str) -> tuple[float, float]:
@@ -127,21 +158,33 @@ def words(rule: Filter) -> str:
             return f"{words(rule.x)}, {words(rule.y)}"
         case Inside():
             return f"outline in {rule.x}, {rule.y}"
+        case _:
+            return _typed_words(rule)
+
+
+def _typed_words(rule: Typed) -> str:
+    match rule:
         case Search():
-            return f"text ~ {'/' + rule.pattern + '/' if rule.regular else rule.pattern}"
+            field = "text" if rule.field == "all" else rule.field
+            return f"{field} {'!' * rule.negated}~ {'/' + rule.pattern + '/' if rule.regular else rule.pattern}"
+        case Where():
+            return f"SQL: {rule.sql}"
         case Unreadable():
             return rule.text
 
 
-def mask(table: pd.DataFrame, rules: Sequence[Filter], found: Mapping[Search, pd.Index[Any]]) -> Mask:
-    """Which rows pass every filter; a row without a value passes no filter on that column."""
+def mask(table: pd.DataFrame, rules: Sequence[Filter], found: Mapping[Filter, Mask]) -> Mask:
+    """Which rows pass every filter; a row without a value passes no filter on that column.
+
+    `found` has the rows of every search and of every condition that was run; one that was not passes all.
+    """
     passed = np.ones(len(table), dtype=bool)
     for rule in rules:
         passed &= _passes(table, rule, found)
     return passed
 
 
-def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Search, pd.Index[Any]]) -> Mask:
+def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Filter, Mask]) -> Mask:
     match rule:
         case Between():
             values = _numbers(table, rule.column)
@@ -153,7 +196,9 @@ def _passes(table: pd.DataFrame, rule: Filter, found: Mapping[Search, pd.Index[A
         case Inside():
             return _inside(_numbers(table, rule.x), _numbers(table, rule.y), rule.outline)
         case Search():
-            return np.asarray(table["id"].isin(found[rule]))
+            return found[rule]
+        case Where():
+            return found.get(rule, np.ones(len(table), dtype=bool))
         case Unreadable():
             expected = "a filter such as `between 0.02 0.05 reward_chosen`"
             raise InputError(expected, repr(rule.text), "Remove it, or mend it in the address.")

@@ -89,6 +89,18 @@ def test_a_search_reads_prompts_and_answers_and_takes_no_pattern_for_one(view: V
     assert len(matching_ids(view, r"question \d\d:", regular=True)) == 50
 
 
+def test_a_search_reads_one_field(view: View) -> None:
+    made = preferences(ROWS)
+    counts = {field: len(matching_ids(view, "sorry", field=field)) for field in ("prompt", "chosen", "rejected")}
+    assert counts == {
+        "prompt": sum(any("sorry" in m.content for m in p.prompt) for p in made),
+        "chosen": sum(any("sorry" in r.text for r in p.responses if r.rank == 1) for p in made),
+        "rejected": sum(any("sorry" in r.text for r in p.responses if r.rank > 1) for p in made),
+    }
+    assert len(matching_ids(view, "^question", regular=True, field="prompt")) == ROWS
+    assert len(matching_ids(view, "^question", regular=True, field="chosen")) == 0
+
+
 def test_an_impossible_regular_expression_is_explained(view: View) -> None:
     with pytest.raises(InputError, match="regular expression"):
         matching_ids(view, "(", regular=True)

@@ -14,11 +14,22 @@ from deft_core.queries.view import View
 __all__ = ["check_pattern", "matching_ids"]
 
 
-def matching_ids(view: View, pattern: str, *, regular: bool = False) -> pd.Index[Any]:
-    """Rows whose prompt or any response contains `pattern`, whatever its case; or matches it as a regular expression."""
+_MESSAGES = "list_transform(prompt, lambda message: message.content)"
+_BODIES = {  # the texts of a row that a search of a field reads
+    "all": f"list_concat({_MESSAGES}, responses)",
+    "prompt": _MESSAGES,
+    "chosen": "list_filter(responses, lambda response, place: ranks[place] = 1)",
+    "rejected": "list_filter(responses, lambda response, place: ranks[place] > 1)",
+}
+
+
+def matching_ids(view: View, pattern: str, *, regular: bool = False, field: str = "all") -> pd.Index[Any]:
+    """Rows of which a text contains `pattern`, whatever its case, or matches it as a regular expression (RE2).
+
+    `field`: all, prompt, chosen (every response of the top rank) or rejected (every other one).
+    """
     test = "regexp_matches(text, ?, 'i')" if regular else "contains(lower(text), lower(?))"
-    messages = "list_transform(prompt, lambda message: message.content)"
-    question = f"SELECT DISTINCT id FROM (SELECT id, unnest(list_concat({messages}, responses)) AS text FROM pairs_file) WHERE {test}"
+    question = f"SELECT DISTINCT id FROM (SELECT id, unnest({_BODIES[field]}) AS text FROM pairs_file) WHERE {test}"
     if regular:
         check_pattern(pattern)
     with explained(view), connected(view) as connection:

@@ -35,7 +35,7 @@ class Look:
 
     @cached_property
     def _masks(self) -> list[Mask]:
-        found = resources.found(self.view, self.rules)
+        found = resources.found(self.version, self.view, self.table, self.rules, state.approved())
         return [mask(self.table, [rule], found) for rule in self.rules]
 
     def shown(self, but: Sequence[Filter] = ()) -> Mask:

@@ -5,9 +5,9 @@ The underscore keeps an argument out of the key; `version` stands in for it and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from threading import Thread
 from typing import Any
@@ -19,7 +19,8 @@ import psutil
 import streamlit as st
 
 from deft_core import charts, importing, overrides, processes, queries
-from deft_core.filters import Filter, Search
+from deft_core.errors import InputError
+from deft_core.filters import Filter, Search, Where
 from deft_core.flips import flipped_table
 from deft_core.overrides import Decisions
 from deft_core.queries import Column, View
@@ -73,12 +74,36 @@ def last_turns(pairs_version: Version, ids: tuple[str, ...], characters: int, _v
 
 @st.cache_resource(max_entries=20, show_spinner="Searching the texts …")
 def matching_ids(pairs_version: Version, search: Search, _view: View) -> pd.Index[Any]:
-    return queries.matching_ids(_view, search.pattern, regular=search.regular)
+    return queries.matching_ids(_view, search.pattern, regular=search.regular, field=search.field)
 
 
-def found(view: View, rules: list[Filter]) -> Mapping[Search, pd.Index[Any]]:
-    pairs_version = queries.pairs_version(view)
-    return {rule: matching_ids(pairs_version, rule, view) for rule in rules if isinstance(rule, Search)}
+@st.cache_resource(max_entries=20, show_spinner=False)
+def _matching_rows(version: Version, search: Search, _view: View, _table: pd.DataFrame) -> Mask:
+    there = np.asarray(_table["id"].isin(matching_ids(queries.pairs_version(_view), replace(search, negated=False), _view)))
+    return ~there if search.negated else there
+
+
+@st.cache_resource(max_entries=20, show_spinner="Running the condition …")
+def _rows_where(version: Version, condition: Where, _view: View, _table: pd.DataFrame) -> Mask | InputError:
+    """An error is kept too: one condition may take ten seconds to fail."""
+    try:
+        return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql)))
+    except InputError as error:
+        return error
+
+
+def rows_where(version: Version, condition: Where, view: View, table: pd.DataFrame) -> Mask:
+    answer = _rows_where(version, condition, view, table)
+    if isinstance(answer, InputError):
+        raise InputError(*answer.args)  # a new one: a raised error keeps what it has passed through
+    return answer
+
+
+def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Filter], approved: Collection[str]) -> dict[Filter, Mask]:
+    """The rows of every search, and of every condition that this session has run."""
+    searches: dict[Filter, Mask] = {rule: _matching_rows(version, rule, view, table) for rule in rules if isinstance(rule, Search)}
+    run = [rule for rule in rules if isinstance(rule, Where) and rule.sql in approved]
+    return searches | {rule: rows_where(version, rule, view, table) for rule in run}
 
 
 def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
