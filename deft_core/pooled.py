@@ -5,7 +5,8 @@ best; rejected: the mean over all that are not top; margin: their difference; me
 
     R = scale * (P . u + weight * b . d),    u = W^T d,    weight = 0 for the margin, 1 for the others
 
-The files are memory-mapped and read in chunks: a million rows (4.6 GB) are never in memory at once.
+The files are memory-mapped one part at a time and read in chunks: a million rows (4.6 GB) are never in memory at once, nor as many
+files open as there are parts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.queries import View
 from deft_core.workspace import read_json
 
-__all__ = ["REWARDS", "Head", "Pooled", "direction", "directions", "open_head", "open_pooled", "rewards", "rewards_under"]
+__all__ = ["REWARDS", "Head", "Part", "Pooled", "direction", "directions", "open_head", "open_pooled", "rewards", "rewards_under"]
 __all__ += ["places", "row_vectors", "vectors_of"]
 
 REWARDS = ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")
@@ -46,6 +47,17 @@ class Head:
     scale: float
 
 
+@dataclass(frozen=True)
+class Part:
+    first: int  # its first row
+    responses: int
+    path: Path  # of its vectors
+
+    def vectors(self) -> Floats32:
+        """[responses, H], mapped until they are let go."""
+        return _array(self.path)[: self.responses]
+
+
 @dataclass(frozen=True, eq=False)
 class Pooled:
     """All scored rows in the order of the files: by part, within a part by row, within a row by response."""
@@ -54,7 +66,7 @@ class Pooled:
     starts: Ints  # [N + 1]: where each row's responses begin
     top: Mask  # [responses]: those at rank 1
     empty: Mask  # [responses]: those without a token, which have no reward
-    parts: tuple[tuple[int, Floats32], ...]  # number of the part's first row, its vectors [responses, H]
+    parts: tuple[Part, ...]
 
     def train(self) -> Mask:
         """Which rows are in the training split [N]."""
@@ -95,10 +107,8 @@ def open_pooled(view: View) -> Pooled:
     if len(top) != starts[-1]:
         raise InputError(f"{len(top):,} scored responses in {folder}", f"{starts[-1]:,}", "Score the dataset again.")
     firsts = np.concatenate([[0], np.cumsum([len(table) for table in tables])])
-    parts = tuple(
-        (int(first), _vectors(part, int(starts[end] - starts[first])))
-        for part, first, end in zip(view.parts, firsts[:-1], firsts[1:], strict=True)
-    )
+    bounds = zip(view.parts, firsts[:-1], firsts[1:], strict=True)
+    parts = tuple(_part(path, int(first), int(starts[end] - starts[first])) for path, first, end in bounds)
     return Pooled(rows.drop_columns(["ranks"]), starts, top, np.asarray(tokens.flatten()) == 0, parts)
 
 
@@ -108,12 +118,12 @@ def _folder(view: View) -> Path:
     return view.parts[0].parent
 
 
-def _vectors(part: Path, responses: int) -> Floats32:
-    """Those of one part; a part about to be scored again for more rows has its longer file already, with the same rows first."""
-    vectors = _array(part.with_name(part.name.replace("part-", "pooled-")).with_suffix(".npy"))
-    if len(vectors) < responses:
-        raise InputError(f"{responses:,} pooled vectors beside {part}", f"{len(vectors):,}", "Remove that part and score again.")
-    return vectors[:responses]
+def _part(scored: Path, first: int, responses: int) -> Part:
+    """One about to be scored again for more rows has its longer file of vectors already, with the same rows first."""
+    path = scored.with_name(scored.name.replace("part-", "pooled-")).with_suffix(".npy")
+    if len(_array(path)) < responses:
+        raise InputError(f"{responses:,} pooled vectors in {path}", f"{len(_array(path)):,}", "Remove that part and score again.")
+    return Part(first, responses, path)
 
 
 def _array(path: Path) -> Floats32:
@@ -165,8 +175,8 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
     """Every reward column [N] of every row under d [V]; NaN where a response that counts has no token."""
     u, offset = direction(head, d)
     of_responses = np.empty(len(pooled.top))
-    for first, vectors in pooled.parts:
-        begin = pooled.starts[first]
+    for part in pooled.parts:
+        begin, vectors = pooled.starts[part.first], part.vectors()
         for start in range(0, len(vectors), _CHUNK):
             scores = vectors[start : start + _CHUNK] @ u.astype(np.float32)  # [chunk]
             of_responses[begin + start : begin + start + len(scores)] = scores
@@ -180,20 +190,20 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
 
 def vectors_of(pooled: Pooled, row: int) -> Floats32:
     """The vectors [responses, H] of one row's responses; NaN where one has no token."""
-    first, vectors = next((first, vectors) for first, vectors in reversed(pooled.parts) if first <= row)
+    part = next(part for part in reversed(pooled.parts) if part.first <= row)
     low, high = pooled.starts[row : row + 2]
-    begin = pooled.starts[first]
-    found: Floats32 = np.where(pooled.empty[low:high, None], np.float32(np.nan), vectors[low - begin : high - begin])
+    begin = pooled.starts[part.first]
+    found: Floats32 = np.where(pooled.empty[low:high, None], np.float32(np.nan), part.vectors()[low - begin : high - begin])
     return found
 
 
 def row_vectors(pooled: Pooled, column: str) -> Iterator[tuple[slice, Floats32]]:
     """(rows, their P [rows, H]) for one reward column, chunk by chunk in the order of the files; NaN where a row has no reward."""
     weights = _weights(pooled, column)
-    for first, vectors in pooled.parts:
-        begin = pooled.starts[first]
+    for part in pooled.parts:
+        begin, vectors = pooled.starts[part.first], part.vectors()
         last = int(np.searchsorted(pooled.starts, begin + len(vectors)))
-        start = first
+        start = part.first
         while start < last:
             end = min(last, max(start + 1, int(np.searchsorted(pooled.starts, pooled.starts[start] + _CHUNK, side="right")) - 1))
             low, high = pooled.starts[start], pooled.starts[end]

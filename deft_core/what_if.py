@@ -155,10 +155,10 @@ def counted(view: View, pooled: Pooled, rows: Mask, vocabulary: int, flipped: Ma
     chosen, rejected = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64)
     of_responses = np.repeat(rows, np.diff(pooled.starts))
     top = _top(pooled, flipped)
-    for part, (first, vectors) in zip(view.parts, pooled.parts, strict=True):
-        begin = pooled.starts[first]
-        here = slice(begin, begin + len(vectors))
-        responses = pq.read_table(part, columns=["token_ids"])["token_ids"].combine_chunks().flatten()
+    for path, part in zip(view.parts, pooled.parts, strict=True):
+        begin = pooled.starts[part.first]
+        here = slice(begin, begin + part.responses)
+        responses = pq.read_table(path, columns=["token_ids"])["token_ids"].combine_chunks().flatten()
         lengths = pc.list_value_length(responses).to_numpy(zero_copy_only=False)
         tokens = responses.flatten().to_numpy(zero_copy_only=False)
         for counts, side in ((chosen, top[here]), (rejected, ~top[here])):

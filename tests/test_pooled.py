@@ -12,7 +12,7 @@ import pytest
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError, NotFoundError
 from deft_core.lm.score_set import ScoreSettings, score
-from deft_core.pooled import REWARDS, Head, Pooled, direction, directions, open_head, open_pooled, rewards, rewards_under, row_vectors
+from deft_core.pooled import REWARDS, Head, Part, Pooled, direction, directions, open_head, open_pooled, rewards, rewards_under, row_vectors
 from deft_core.queries import View, open_view
 from deft_core.workspace import Workspace, read_json, write_json
 from tests.score_sets import SCORED, preferences, write_dataset, write_scores
@@ -31,12 +31,14 @@ def scored(root: Path, done: int = ROWS) -> View:
     return open_view(workspace, "demo")
 
 
-def by_hand() -> Pooled:
+def by_hand(folder: Path) -> Pooled:
     """A pair and a ranking of three with a tie below the top, in two parts, H = 2."""
     rows = pa.table({"id": ["a", "b"], "split": ["train", "heldout"]})
     vectors = np.array([[1, 0], [0, 1], [2, 2], [4, 0], [0, 8]], np.float32)
+    np.save(folder / "0.npy", vectors[:2])
+    np.save(folder / "1.npy", vectors[2:])
     top = np.array([True, False, True, False, False])
-    return Pooled(rows, np.array([0, 2, 5]), top, np.zeros(5, bool), ((0, vectors[:2]), (1, vectors[2:])))
+    return Pooled(rows, np.array([0, 2, 5]), top, np.zeros(5, bool), (Part(0, 2, folder / "0.npy"), Part(1, 3, folder / "1.npy")))
 
 
 def columns(view: View, names: list[str]) -> dict[str, np.ndarray]:
@@ -44,8 +46,8 @@ def columns(view: View, names: list[str]) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in names}
 
 
-def test_rows_have_one_vector_for_each_reward_column() -> None:
-    pooled = by_hand()
+def test_rows_have_one_vector_for_each_reward_column(tmp_path: Path) -> None:
+    pooled = by_hand(tmp_path)
     vectors = {column: np.concatenate([found for _, found in row_vectors(pooled, column)]) for column in REWARDS}
     # row b: chosen (2, 2); rejected ((4, 0) + (0, 8)) / 2 = (2, 4); margin (0, -2); mean (6, 10) / 3
     assert vectors["reward_chosen"].tolist() == [[1, 0], [2, 2]]
@@ -54,13 +56,13 @@ def test_rows_have_one_vector_for_each_reward_column() -> None:
     assert np.allclose(vectors["reward_mean"], [[0.5, 0.5], [2, 10 / 3]])
 
 
-def test_rewards_with_a_bias_and_a_scale_by_hand() -> None:
+def test_rewards_with_a_bias_and_a_scale_by_hand(tmp_path: Path) -> None:
     head = Head(np.array([[1, 0], [0, 1], [1, 1]], np.float32), np.array([1, 0, 2], np.float32), 2.0)
     d = np.array([0.5, 0.25, -0.75])
     u, offset = direction(head, d)
     # u = 0.5 (1, 0) + 0.25 (0, 1) - 0.75 (1, 1) = (-0.25, -0.5); b . d = 0.5 - 1.5 = -1
     assert u.tolist() == [-0.25, -0.5] and offset == -1
-    found = rewards(by_hand(), head, d)
+    found = rewards(by_hand(tmp_path), head, d)
     # row a: 2 (-0.25 - 1) = -2.5 and 2 (-0.5 - 1) = -3; row b: 2 (-1.5 - 1) = -5, 2 (-1 - 1) = -4, 2 (-4 - 1) = -10
     assert found["reward_chosen"].tolist() == [-2.5, -5]
     assert found["reward_rejected"].tolist() == [-3, -7]
@@ -69,7 +71,7 @@ def test_rewards_with_a_bias_and_a_scale_by_hand() -> None:
     us, offsets = directions(head, np.array([2, 0, 1]), np.array([[-0.75, 0.5, 0.25], [0, 0, 0]]))
     assert us.tolist() == [[-0.25, -0.5], [0, 0]] and offsets.tolist() == [-1, 0]
     for column in REWARDS:
-        under = np.concatenate([values for _, values in rewards_under(by_hand(), column, us, offsets, 2.0)])
+        under = np.concatenate([values for _, values in rewards_under(by_hand(tmp_path), column, us, offsets, 2.0)])
         assert np.allclose(under[:, 0], found[column]) and not under[:, 1].any()
 
 
@@ -113,9 +115,9 @@ def test_a_part_about_to_be_scored_again_has_more_vectors_than_rows(view: View) 
     path = view.parts[0].with_name("pooled-00000.npy")
     vectors = np.load(path)
     np.save(path, np.concatenate([vectors, vectors]))
-    assert np.array_equal(open_pooled(view).parts[0][1], vectors)
+    assert np.array_equal(open_pooled(view).parts[0].vectors(), vectors)
     np.save(path, vectors[1:])
-    with pytest.raises(InputError, match=r"pooled vectors beside .*part-00000"):
+    with pytest.raises(InputError, match=r"pooled vectors in .*pooled-00000"):
         open_pooled(view)
 
 

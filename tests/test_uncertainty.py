@@ -11,7 +11,7 @@ import pytest
 from deft_core import reliability, uncertainty
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError
-from deft_core.pooled import REWARDS, Pooled, open_head, open_pooled, places, rewards, vectors_of
+from deft_core.pooled import REWARDS, Part, Pooled, open_head, open_pooled, places, rewards, vectors_of
 from deft_core.queries import View, light_table, open_view
 from deft_core.rule import Rule
 from deft_core.selection import kept
@@ -40,17 +40,18 @@ def view(tmp_path: Path) -> View:
     return open_view(workspace, "demo")
 
 
-def by_hand() -> tuple[Pooled, Draws]:
+def by_hand(folder: Path) -> tuple[Pooled, Draws]:
     """Four pairs whose chosen rewards under three draws are 2 (1, 2, 3), 2 (2, 2, 1), 2 (3, 3, 0), 2 (4, 0, 5); rejected 0."""
     chosen = np.array([[1, 2, 3], [2, 2, 1], [3, 3, 0], [4, 0, 5]], np.float32)
     vectors = np.stack([chosen, np.zeros_like(chosen)], axis=1).reshape(8, 3)
+    np.save(folder / "0.npy", vectors)
     rows = pa.table({"id": list("abcd"), "split": ["train"] * 4, "conversation": ["a", "b", "a", "b"]})
-    pooled = Pooled(rows, np.arange(0, 9, 2), np.array([True, False] * 4), np.zeros(8, bool), ((0, vectors),))
+    pooled = Pooled(rows, np.arange(0, 9, 2), np.array([True, False] * 4), np.zeros(8, bool), (Part(0, 8, folder / "0.npy"),))
     return pooled, Draws(np.eye(3), np.zeros(3), 2.0)
 
 
-def test_the_standard_error_is_the_deviation_over_the_draws() -> None:
-    pooled, drawn = by_hand()
+def test_the_standard_error_is_the_deviation_over_the_draws(tmp_path: Path) -> None:
+    pooled, drawn = by_hand(tmp_path)
     found = reward_intervals(pooled, drawn, "reward_chosen", np.array([10.0, 0, 0, 0]))
     # row a: 2, 4, 6, deviation sqrt((4 + 0 + 4) / 2) = 2; row b: 4, 4, 2, mean 10/3, sqrt((4/9 + 4/9 + 16/9) / 2) = sqrt(4/3)
     assert found["se"][:2].tolist() == pytest.approx([2, (4 / 3) ** 0.5])
@@ -71,14 +72,14 @@ def test_the_standard_error_is_the_deviation_over_the_draws() -> None:
         (Rule("range", low=4, high=6), [2, 2, 2, 0]),
     ],
 )
-def test_the_share_of_draws_that_keep_a_row_by_hand(rule: Rule, shares: list[int]) -> None:
-    pooled, drawn = by_hand()
+def test_the_share_of_draws_that_keep_a_row_by_hand(tmp_path: Path, rule: Rule, shares: list[int]) -> None:
+    pooled, drawn = by_hand(tmp_path)
     found = kept_probability(pooled, drawn, rule, np.ones(4, bool), rule.count or 0)
     assert found.tolist() == pytest.approx([share / 3 for share in shares])
 
 
-def test_only_the_rows_that_take_part_compete() -> None:
-    pooled, drawn = by_hand()
+def test_only_the_rows_that_take_part_compete(tmp_path: Path) -> None:
+    pooled, drawn = by_hand(tmp_path)
     members = np.array([True, True, False, True])
     # without row c: highest d, (a or b: a tie), d; middle (second of three): b, (a or b), a
     found = kept_probability(pooled, drawn, Rule("highest", count=2), members, 2)
@@ -91,15 +92,15 @@ def test_uncertain_is_neither_nearly_always_nor_nearly_never() -> None:
     assert uncertain(np.array([0, 0.05, 0.06, 0.5, 0.94, 0.95, 1])).tolist() == [False, False, True, True, True, False, False]
 
 
-def test_a_rule_by_chance_or_by_another_column_has_no_such_probability() -> None:
-    pooled, drawn = by_hand()
+def test_a_rule_by_chance_or_by_another_column_has_no_such_probability(tmp_path: Path) -> None:
+    pooled, drawn = by_hand(tmp_path)
     assert can_tell(Rule()) and not can_tell(Rule("random")) and not can_tell(Rule("stratified")) and not can_tell(Rule(by="turns"))
     with pytest.raises(InputError, match="random by reward_chosen"):
         kept_probability(pooled, drawn, Rule("random"), np.ones(4, bool), 1)
 
 
-def test_cross_fitting_takes_the_other_fold_by_hand() -> None:
-    pooled, drawn = by_hand()
+def test_cross_fitting_takes_the_other_fold_by_hand(tmp_path: Path) -> None:
+    pooled, drawn = by_hand(tmp_path)
     folds = Draws(drawn.us[:2], drawn.offsets[:2], 2.0)
     # group_of: a 1109, b 1873, both odd: fold 1, so the d of fold 0
     assert cross_fitted(pooled, folds, "reward_chosen").tolist() == [2, 4, 6, 8]

@@ -82,7 +82,7 @@ def test_a_masked_d_rewards_by_the_tokens_that_are_left(view: View) -> None:
     masked = token_masks.masked(table, ("stopwords", "sorry"))
     assert found.masked_tokens == masked.sum() > 3
     assert not found.d[masked].any() and found.d.sum() == pytest.approx(0)
-    vectors = pooled.parts[0][1]  # R = d . (W h) of the first response
+    vectors = pooled.parts[0].vectors()  # R = d . (W h) of the first response
     assert found.rewards["reward_chosen"][0] == pytest.approx(float(found.d @ (head.weight @ vectors[0])), abs=1e-6)
     assert found.rank_correlation < 1
 
