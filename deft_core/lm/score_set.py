@@ -130,6 +130,7 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
     about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
+    about |= {"parameters": lm.model.num_parameters(), "layers": lm.model.config.get_text_config().num_hidden_layers}
     write_json(target / "score.json", about)
 
 

@@ -255,6 +255,13 @@ def test_a_window_shorter_than_a_sequence_is_noticed_whatever_other_rows_look_li
     assert score(workspace, "windowed", ScoreSettings(str(folder))).layout == "plain"
 
 
+def test_the_models_size_is_kept_for_estimates_of_what_training_takes(small, settings):
+    report = score(small, "small", settings)
+    about = read_json(small.score_set("small", report.score_id) / "score.json")
+    # embedding and head 2 x 257 x 32; a layer: q, o 2 x 32 x 32, k, v 2 x 32 x 16, feed-forward 3 x 32 x 64, two norms of 32; a last norm
+    assert (about["parameters"], about["layers"]) == (2 * 8_224 + 2 * (2_048 + 1_024 + 6_144 + 64) + 32, 2)
+
+
 def test_status_of_a_finished_set(small, settings):
     report = score(small, "small", settings)
     status = read_json(small.score_set("small", report.score_id) / "status.json")
