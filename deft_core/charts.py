@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 
 from deft_core.reading import excerpt
 
-__all__ = ["COLOURS", "Axis", "axis_of", "bars", "histogram", "label", "scatter", "title"]
+__all__ = ["COLOURS", "Axis", "agreement_curve", "axis_of", "bars", "histogram", "label", "scatter", "title", "token_bars"]
 
 COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
     "chosen": "#0072B2",
@@ -28,6 +28,8 @@ COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
     "random": "#CC79A7",
     "full": "#E69F00",
     "base": "#56B4E9",
+    "as scored": "#56B4E9",  # beside a what-if
+    "what-if": "#E69F00",
 }
 TITLES = {  # of the columns whose unit is not in their name
     "reward_chosen": "reward of the chosen answer",
@@ -191,6 +193,63 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
         )
     sample = f" (a sample of {POINTS:,} of {len(there):,} rows is drawn)" if len(some) < len(there) else ""
     return _framed(traces, {"title": {"text": f"{titles[0]}{sample}"}}, {"title": {"text": titles[1]}}, {}, left=56)
+
+
+def token_bars(tokens: pd.DataFrame) -> go.Figure:
+    """d of some tokens with its interval, in their order from the top; pale where the interval includes 0. A click gives the token id.
+
+    `tokens`: token, token_id, d, low, high, count_chosen, count_rejected. Drawn in tokens of 1,000.
+    """
+    d, low, high = (1000 * tokens[name].to_numpy(np.float64) for name in ("d", "low", "high"))
+    colours = np.where(d > 0, COLOURS["chosen"], COLOURS["rejected"])
+    counts = zip(tokens["count_chosen"], tokens["count_rejected"], strict=True)
+    trace = {
+        "type": "bar",
+        "x": d,
+        "y": np.arange(len(d)),
+        "orientation": "h",
+        "marker": {"color": colours, "opacity": np.where((low <= 0) & (high >= 0), 0.4, 0.95), "line": {"width": 0}},
+        "error_x": {"type": "data", "symmetric": False, "array": high - d, "arrayminus": d - low, "thickness": 1.2, "width": 3},
+        "customdata": [str(token_id) for token_id in tokens["token_id"]],
+        "hovertext": [f"{chosen:,} times chosen, {rejected:,} times rejected" for chosen, rejected in counts],
+        "hovertemplate": "%{y}: %{x:.3~g} per 1,000<br>%{hovertext}<extra></extra>",
+    }
+    zero = {"type": "line", "xref": "x", "yref": "y domain", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "line": {"color": "#8A8A8A", "width": 1}}
+    y = {
+        "tickvals": np.arange(len(d)),
+        "ticktext": [label(token, 22) for token in tokens["token"]],
+        "showgrid": False,
+        "ticklabelstandoff": 6,
+    }
+    y |= {"range": [len(d) - 0.4, -0.6], "tickfont": {"family": "monospace", "size": 13}}
+    x = {"title": {"text": "share of the chosen minus share of the rejected, tokens in 1,000"}}
+    return _framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25})
+
+
+def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, goal: float) -> go.Figure:
+    """Split-half cosine of d by conversations in each half, its 95 % band, the model m / (m + c), now, and where the goal is reached."""
+    x, blue, green = curve["conversations"].to_numpy(), COLOURS["chosen"], COLOURS["kept"]
+    band = {"type": "scatter", "x": np.concatenate([x, x[::-1]]), "y": np.concatenate([curve["high"], curve["low"][::-1]]), "mode": "lines"}
+    band |= {"fill": "toself", "fillcolor": "rgba(0, 114, 178, 0.15)", "line": {"width": 0}, "hoverinfo": "skip"}
+    line = {"type": "scatter", "x": x, "y": curve["cosine"], "mode": "lines+markers", "line": {"color": blue, "width": 2}}
+    line |= {"hovertemplate": "two halves of %{x:,} conversations: cosine %{y:.2f}<extra></extra>"}
+    traces, notes, last = [band, line], [], float(conversations)
+    if np.isfinite(constant):
+        needed = constant * goal / (1 - goal)
+        last = max(conversations, needed)
+        model = np.geomspace(x[0], 1.3 * last, 60)
+        dotted = {"type": "scatter", "x": model, "y": model / (model + constant), "mode": "lines", "hoverinfo": "skip"}
+        traces.append(dotted | {"line": {"color": green, "width": 2, "dash": "dot"}})
+        for at, words in ((conversations, f"now: {conversations:,}"), (needed, f"{goal:g} at about {float(f'{needed:.1e}'):,.0f}")):
+            point = {"type": "scatter", "x": [at], "y": [at / (at + constant)], "mode": "markers", "hoverinfo": "skip"}
+            traces.append(point | {"marker": {"color": green, "size": 9}})
+            place = {"x": np.log10(at), "y": at / (at + constant), "xanchor": "right", "yanchor": "bottom", "showarrow": False}
+            notes.append(place | {"text": words, "font": {"size": 13}})
+    floor = min(-0.05, float(curve["low"].min()) - 0.05)
+    across: dict[str, Any] = {"type": "log", "range": [np.log10(x[0]) - 0.05, np.log10(1.5 * last)], "title": {"text": "conversations"}}
+    across |= {"tickformat": "~s", "dtick": 1 if last > 30 * x[0] else "D2"}
+    up = {"title": {"text": "cosine between two d"}, "range": [floor, 1.05], "tickformat": ".1f"}
+    return _framed(traces, across, up, {"dragmode": False, "annotations": notes}, left=48)
 
 
 def _framed(traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], left: int = 8) -> go.Figure:

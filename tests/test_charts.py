@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deft_core.charts import BARS, COLOURS, POINTS, axis_of, bars, histogram, label, scatter, title
+from deft_core.charts import BARS, COLOURS, POINTS, agreement_curve, axis_of, bars, histogram, label, scatter, title, token_bars
 
 RNG = np.random.default_rng(0)
 
@@ -89,3 +89,28 @@ def test_a_range_with_an_open_end_is_drawn_to_the_end_of_the_axis() -> None:
     axis = axis_of(np.arange(10.0))
     shape = histogram({"mean": np.arange(10.0)}, axis, "tokens cut off", drawn=(1.0, np.inf)).layout.shapes[-1]
     assert (shape.x0, shape.x1) == (1.0, axis.edges[-1])
+
+
+def test_tokens_are_drawn_with_their_intervals_and_pale_where_zero_is_inside() -> None:
+    tokens = pd.DataFrame(
+        {"token": ["␣I", "<b>"], "token_id": [7, 9], "d": [0.004, -0.002], "low": [0.001, -0.005], "high": [0.007, 0.001]}
+    )
+    figure = token_bars(tokens.assign(count_chosen=[1200, 3], count_rejected=[900, 8]))
+    trace = figure.data[0]
+    assert np.allclose(trace.x, [4, -2]) and list(trace.customdata) == ["7", "9"]  # per 1,000
+    assert np.allclose(trace.error_x.array, [3, 3]) and np.allclose(trace.error_x.arrayminus, [3, 3])
+    assert list(trace.marker.color) == [COLOURS["chosen"], COLOURS["rejected"]] and list(trace.marker.opacity) == [0.95, 0.4]
+    assert list(figure.layout.yaxis.ticktext) == ["␣I", "&lt;b&gt;"] and figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+    assert trace.hovertext[0] == "1,200 times chosen, 900 times rejected"
+
+
+def test_the_agreement_of_halves_is_drawn_with_the_model_now_and_the_goal() -> None:
+    curve = pd.DataFrame({"conversations": [50, 100], "cosine": [0.1, 0.25], "low": [-0.2, 0.1], "high": [0.3, 0.4]})
+    figure = agreement_curve(curve, 200, constant=300.0, goal=0.9)
+    band, line, model, now, goal = figure.data
+    assert list(band.x) == [50, 100, 100, 50] and list(band.y) == [0.3, 0.4, 0.1, -0.2]
+    assert list(line.y) == [0.1, 0.25] and model.x[0] == 50 and np.allclose(model.y, model.x / (model.x + 300))
+    assert (now.x[0], now.y[0]) == (200, 0.4)  # 200 / 500
+    assert np.allclose((goal.x[0], goal.y[0]), (2700, 0.9))  # 300 * 0.9 / 0.1
+    assert [note.text for note in figure.layout.annotations] == ["now: 200", "0.9 at about 2,700"]
+    assert len(agreement_curve(curve, 200, float("inf"), 0.9).data) == 2  # nothing to foretell

@@ -19,6 +19,7 @@ from deft_core.queries import (
     matching_ids,
     open_view,
     refused_page,
+    rows_with_token,
     texts,
     token_detail,
     user_sql,
@@ -114,6 +115,37 @@ def test_token_detail_gives_back_the_tokens_with_their_contributions(view: View)
     assert np.allclose([np.mean([token.contribution for token in response]) for response in detail], row["rewards"])
     assert [token.logp for token in detail[1]] == row["token_logps"][1][:-1]
     assert token_detail(view, "not a row") == []
+
+
+def test_the_rows_a_token_decides_come_with_what_it_moves(view: View) -> None:
+    made = {one.content_hash() + "-0": one for one in preferences(ROWS)}
+    tokens = pq.read_table(view.discrepancy).to_pylist()
+    token = next(one["token_id"] for one in tokens if one["bytes"] == b" sorry")
+    expected = {}
+    for row in (row for part in view.parts for row in pq.read_table(part).to_pylist()):
+        times = [ids.count(token) for ids in row["token_ids"]]
+        if any(times):
+            ranks = [response.rank for response in made[row["id"]].responses]
+            sums = [
+                sum(r for r, one in zip(*of, strict=True) if one == token)
+                for of in zip(row["token_rewards"], row["token_ids"], strict=True)
+            ]
+            parts = [total / length for total, length in zip(sums, row["tokens"], strict=True)]  # of the mean over T
+            moved = parts[0] - np.mean([part for part, rank in zip(parts, ranks, strict=True) if rank > 1])
+            expected[row["id"]] = (times[0], sum(times[1:]), moved)  # in this set the first response alone has rank 1
+    found, rows = rows_with_token(view, token, 1000)
+    assert rows == len(found) == len(expected) > 10
+    for one in found.itertuples():
+        assert (one.in_chosen, one.in_rejected, one.moved) == pytest.approx(expected[one.id], abs=1e-7)
+    assert found["moved"].abs().is_monotonic_decreasing
+    first, same = rows_with_token(view, token, 3)
+    assert (same, first["id"].tolist()) == (rows, found["id"].head(3).tolist())
+    assert rows_with_token(view, 10**6, 5)[1] == 0
+
+
+def test_a_token_in_no_scored_row_decides_none(workspace: Workspace) -> None:
+    found, rows = rows_with_token(open_view(workspace, "demo", None), 1, 5)
+    assert rows == len(found) == 0
 
 
 def test_a_last_answer_without_tokens_has_a_place_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ For the command: `user_sql(view, sql, seconds=60, memory_mb=2048) -> pyarrow.Tab
 from deft_core.queries.relation import Column
 from deft_core.queries.rows import Refused, columns, light_table, refused_page, texts
 from deft_core.queries.search import check_pattern, matching_ids
-from deft_core.queries.tokens import ScoredToken, response_scores, token_detail
+from deft_core.queries.tokens import ScoredToken, response_scores, rows_with_token, token_detail
 from deft_core.queries.user_sql import user_sql
 from deft_core.queries.view import NEWEST, View, open_view, pairs_version, version
 from deft_core.queries.where import where_ids
@@ -28,6 +28,7 @@ __all__ = [
     "pairs_version",
     "refused_page",
     "response_scores",
+    "rows_with_token",
     "texts",
     "token_detail",
     "user_sql",

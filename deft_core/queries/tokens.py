@@ -10,7 +10,7 @@ import pandas as pd
 from deft_core.queries.relation import connected, explained, frame_of, patterns
 from deft_core.queries.view import View
 
-__all__ = ["ScoredToken", "response_lists", "response_scores", "token_detail"]
+__all__ = ["ScoredToken", "response_lists", "response_scores", "rows_with_token", "token_detail"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,35 @@ def response_lists(view: View, ids: Sequence[str]) -> pd.DataFrame:
     """
     with explained(view), connected(view) as connection:
         return frame_of(connection.sql(question, params=[list(ids)]))
+
+
+def rows_with_token(view: View, token_id: int, limit: int) -> tuple[pd.DataFrame, int]:
+    """(the `limit` scored rows whose margin a token moves most, how many rows have the token): id, in_chosen, in_rejected, moved.
+
+    in_* count it in the top-ranked responses and in all others. `moved` is the part of reward_margin that comes from the places where it
+    stands: sum of r_t there over T of the first best response, minus the mean of the same over those not at the top.
+    """
+    if not view.parts:
+        return pd.DataFrame(columns=["id", "in_chosen", "in_rejected", "moved"]), 0
+    question = """
+        WITH found AS (
+            SELECT id, token_ids, token_rewards FROM scores_file WHERE list_contains(flatten(token_ids), $token)
+        ), responses AS (
+            SELECT id, generate_subscripts(ranks, 1) AS place, unnest(ranks) AS rank, unnest(token_ids) AS ids,
+                   unnest(token_rewards) AS rewards
+            FROM found JOIN pairs_file USING (id)
+        ), parts AS (
+            SELECT id, place, rank, len(list_filter(ids, lambda one: one = $token)) AS times,
+                   coalesce(list_sum(list_filter(rewards, lambda reward, i: ids[i] = $token)), 0) / nullif(len(ids), 0) AS part
+            FROM responses
+        )
+        SELECT id, sum(times) FILTER (rank = 1)::INTEGER AS in_chosen, sum(times) FILTER (rank > 1)::INTEGER AS in_rejected,
+               any_value(part) FILTER (place = 1) - avg(part) FILTER (rank > 1) AS moved, count(*) OVER () AS rows
+        FROM parts GROUP BY id ORDER BY abs(moved) DESC NULLS LAST, id LIMIT $limit
+    """
+    with explained(view), connected(view) as connection:
+        found = frame_of(connection.sql(question, params={"token": token_id, "limit": limit}))
+    return found.drop(columns="rows"), int(found["rows"].iloc[0]) if len(found) else 0
 
 
 def token_detail(view: View, row_id: str) -> list[list[ScoredToken]]:
