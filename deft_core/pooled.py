@@ -11,8 +11,8 @@ files open as there are parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from deft_core.queries import View
 from deft_core.workspace import read_json
 
 __all__ = ["REWARDS", "Head", "Part", "Pooled", "direction", "directions", "open_head", "open_pooled", "rewards", "rewards_under"]
-__all__ += ["places", "row_vectors", "vectors_of"]
+__all__ += ["places", "row_vectors", "turned", "vectors_of"]
 
 REWARDS = ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")
 
@@ -64,6 +64,7 @@ class Pooled:
 
     rows: pa.Table  # [N]: id, split, source, conversation
     starts: Ints  # [N + 1]: where each row's responses begin
+    chosen: Ints  # [N]: each row's first best response
     top: Mask  # [responses]: those at rank 1
     empty: Mask  # [responses]: those without a token, which have no reward
     parts: tuple[Part, ...]
@@ -109,7 +110,7 @@ def open_pooled(view: View) -> Pooled:
     firsts = np.concatenate([[0], np.cumsum([len(table) for table in tables])])
     bounds = zip(view.parts, firsts[:-1], firsts[1:], strict=True)
     parts = tuple(_part(path, int(first), int(starts[end] - starts[first])) for path, first, end in bounds)
-    return Pooled(rows.drop_columns(["ranks"]), starts, top, np.asarray(tokens.flatten()) == 0, parts)
+    return Pooled(rows.drop_columns(["ranks"]), starts, starts[:-1], top, np.asarray(tokens.flatten()) == 0, parts)
 
 
 def _folder(view: View) -> Path:
@@ -141,6 +142,15 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         found = str(error).strip().splitlines()[0]
         raise InputError(f"readable columns {', '.join(columns)} in {path}", found, "Import or score the dataset again.") from None
+
+
+def turned(pooled: Pooled, flipped: Collection[str]) -> Pooled:
+    """With the first and the last response of some rows in each other's place, as flips.py has them."""
+    rows = np.asarray(pc.is_in(pooled.rows["id"], pa.array(list(flipped), pa.string())))
+    first, last = pooled.starts[:-1], pooled.starts[1:] - 1
+    top = pooled.top.copy()
+    top[first[rows]], top[last[rows]] = pooled.top[last[rows]], pooled.top[first[rows]]
+    return replace(pooled, chosen=np.where(rows, last, first), top=top)
 
 
 def places(pooled: Pooled, ids: Sequence[str] | pa.Array) -> Ints:
@@ -182,7 +192,7 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
             of_responses[begin + start : begin + start + len(scores)] = scores
     of_responses = head.scale * (of_responses + offset)
     of_responses[pooled.empty] = np.nan
-    chosen = of_responses[pooled.starts[:-1]]
+    chosen = of_responses[pooled.chosen]
     others = np.add.reduceat(np.where(pooled.top, 0.0, of_responses), pooled.starts[:-1]) / _per_row(pooled, ~pooled.top)
     mean = np.add.reduceat(of_responses, pooled.starts[:-1]) / np.diff(pooled.starts)
     return dict(zip(REWARDS, (chosen, others, chosen - others, mean), strict=True))
@@ -225,7 +235,7 @@ def _weights(pooled: Pooled, column: str) -> Floats32:
     """What each response [responses] adds to its row's vector; NaN for one that counts and has no token."""
     counts = np.diff(pooled.starts)
     chosen = np.zeros(len(pooled.top), np.float32)
-    chosen[pooled.starts[:-1]] = 1
+    chosen[pooled.chosen] = 1
     rejected = np.where(pooled.top, 0, 1 / np.repeat(_per_row(pooled, ~pooled.top), counts))
     known = {"reward_chosen": chosen, "reward_rejected": rejected, "reward_margin": chosen - rejected}
     weights = known[column] if column in known else 1 / np.repeat(counts, counts)

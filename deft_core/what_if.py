@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from deft_core import discrepancy, selections, token_masks
 from deft_core.errors import InputError
-from deft_core.pooled import REWARDS, Head, Pooled, rewards
+from deft_core.pooled import REWARDS, Head, Pooled, rewards, turned
 from deft_core.queries import View
 from deft_core.queries.relation import what_if_columns
 from deft_core.queries.rows import column_names
@@ -89,7 +89,7 @@ def answer(
     table = discrepancy.read_table(view.parts[0].parent)
     sides = table["count_chosen"].to_numpy(), table["count_rejected"].to_numpy()
     if change.source is not None or kept is not None:
-        sides = counted(view, pooled, _concerned(view, pooled, change.source, kept), len(table), _among(pooled, flipped))
+        sides = counted(view, turned(pooled, flipped), _concerned(view, pooled, change.source, kept), len(table))
     masked = token_masks.masked(table, change.mask)
     d = changed_d(*sides, masked, change.smooth)
     found = rewards(pooled, head, d)
@@ -136,7 +136,7 @@ def _concerned(view: View, pooled: Pooled, source: str | None, kept: Collection[
         sources = ", ".join(sorted(str(name) for name in pc.unique(pairs["source"]).to_pylist()))
         found = "none" + (f" of the source {source!r} (there: {sources})" if source is not None else "")
         raise InputError("training rows to count tokens in", found, "Name another source or selection.")
-    rows = _among(pooled, ids)
+    rows: Mask = np.asarray(pc.is_in(pooled.rows["id"], ids.combine_chunks()))
     if rows.sum() < len(ids):
         found = f"{int(rows.sum()):,} of {len(ids):,}"
         remedy = f"Score the rest with `deft score {view.dataset}`: tokens are counted as they were scored."
@@ -144,35 +144,19 @@ def _concerned(view: View, pooled: Pooled, source: str | None, kept: Collection[
     return rows
 
 
-def _among(pooled: Pooled, ids: Collection[str] | pa.ChunkedArray) -> Mask:
-    """Which scored rows [N] have one of these ids."""
-    wanted = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else pa.array(list(ids), pa.string())
-    return np.asarray(pc.is_in(pooled.rows["id"], wanted))
-
-
-def counted(view: View, pooled: Pooled, rows: Mask, vocabulary: int, flipped: Mask | None = None) -> tuple[Ints, Ints]:
-    """Token counts [V] of the top-ranked responses and of all others, over some of the scored rows [N], some of them flipped."""
+def counted(view: View, pooled: Pooled, rows: Mask, vocabulary: int) -> tuple[Ints, Ints]:
+    """Token counts [V] of the top-ranked responses and of all others, over some of the scored rows [N]."""
     chosen, rejected = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64)
     of_responses = np.repeat(rows, np.diff(pooled.starts))
-    top = _top(pooled, flipped)
     for path, part in zip(view.parts, pooled.parts, strict=True):
         begin = pooled.starts[part.first]
         here = slice(begin, begin + part.responses)
         responses = pq.read_table(path, columns=["token_ids"])["token_ids"].combine_chunks().flatten()
         lengths = pc.list_value_length(responses).to_numpy(zero_copy_only=False)
         tokens = responses.flatten().to_numpy(zero_copy_only=False)
-        for counts, side in ((chosen, top[here]), (rejected, ~top[here])):
+        for counts, side in ((chosen, pooled.top[here]), (rejected, ~pooled.top[here])):
             np.add(counts, np.bincount(tokens[np.repeat(side & of_responses[here], lengths)], minlength=vocabulary), out=counts)
     return chosen, rejected
-
-
-def _top(pooled: Pooled, flipped: Mask | None) -> Mask:
-    """Which responses are at the top, where the first and the last of a flipped row have changed places (flips.py)."""
-    top = pooled.top.copy()
-    if flipped is not None:
-        first, last = pooled.starts[:-1][flipped], pooled.starts[1:][flipped] - 1
-        top[first], top[last] = pooled.top[last], pooled.top[first]
-    return top
 
 
 # agreement

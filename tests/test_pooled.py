@@ -12,7 +12,20 @@ import pytest
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError, NotFoundError
 from deft_core.lm.score_set import ScoreSettings, score
-from deft_core.pooled import REWARDS, Head, Part, Pooled, direction, directions, open_head, open_pooled, rewards, rewards_under, row_vectors
+from deft_core.pooled import (
+    REWARDS,
+    Head,
+    Part,
+    Pooled,
+    direction,
+    directions,
+    open_head,
+    open_pooled,
+    rewards,
+    rewards_under,
+    row_vectors,
+    turned,
+)
 from deft_core.queries import View, open_view
 from deft_core.workspace import Workspace, read_json, write_json
 from tests.score_sets import SCORED, preferences, write_dataset, write_scores
@@ -38,7 +51,9 @@ def by_hand(folder: Path) -> Pooled:
     np.save(folder / "0.npy", vectors[:2])
     np.save(folder / "1.npy", vectors[2:])
     top = np.array([True, False, True, False, False])
-    return Pooled(rows, np.array([0, 2, 5]), top, np.zeros(5, bool), (Part(0, 2, folder / "0.npy"), Part(1, 3, folder / "1.npy")))
+    return Pooled(
+        rows, np.array([0, 2, 5]), np.array([0, 2]), top, np.zeros(5, bool), (Part(0, 2, folder / "0.npy"), Part(1, 3, folder / "1.npy"))
+    )
 
 
 def columns(view: View, names: list[str]) -> dict[str, np.ndarray]:
@@ -85,6 +100,19 @@ def test_rewards_agree_with_the_token_rewards(view: View) -> None:
         assert np.allclose(found[column], stored[column], atol=1e-6)
     means = [np.mean(response) for response in stored["token_rewards"][5]]
     assert np.isclose(found["reward_margin"][5], means[0] - np.mean(means[1:]), atol=1e-6)
+
+
+def test_a_row_turned_round_has_its_last_response_for_the_chosen_one(tmp_path: Path) -> None:
+    whole = by_hand(tmp_path)
+    vectors = {column: np.concatenate([found for _, found in row_vectors(turned(whole, ["b"]), column)]) for column in REWARDS}
+    # row b: chosen (0, 8); rejected ((2, 2) + (4, 0)) / 2 = (3, 1); margin (-3, 7)
+    assert vectors["reward_chosen"].tolist() == [[1, 0], [0, 8]]
+    assert vectors["reward_rejected"].tolist() == [[0, 1], [3, 1]]
+    assert vectors["reward_margin"].tolist() == [[1, -1], [-3, 7]]
+    head = Head(np.eye(2, dtype=np.float32), None, 1.0)
+    found = rewards(turned(whole, ["b"]), head, np.array([0.5, -0.5]))
+    assert [found[column][1] for column in REWARDS[:3]] == [-4, 1, -5]  # the vectors' dot with (0.5, -0.5)
+    assert whole.top.tolist() == [True, False, True, False, False]
 
 
 def test_chunks_cut_between_rows_and_leave_none_out(view: View, monkeypatch: pytest.MonkeyPatch) -> None:

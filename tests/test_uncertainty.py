@@ -46,7 +46,9 @@ def by_hand(folder: Path) -> tuple[Pooled, Draws]:
     vectors = np.stack([chosen, np.zeros_like(chosen)], axis=1).reshape(8, 3)
     np.save(folder / "0.npy", vectors)
     rows = pa.table({"id": list("abcd"), "split": ["train"] * 4, "conversation": ["a", "b", "a", "b"]})
-    pooled = Pooled(rows, np.arange(0, 9, 2), np.array([True, False] * 4), np.zeros(8, bool), (Part(0, 8, folder / "0.npy"),))
+    pooled = Pooled(
+        rows, np.arange(0, 9, 2), np.arange(0, 8, 2), np.array([True, False] * 4), np.zeros(8, bool), (Part(0, 8, folder / "0.npy"),)
+    )
     return pooled, Draws(np.eye(3), np.zeros(3), 2.0)
 
 

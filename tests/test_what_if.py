@@ -14,7 +14,7 @@ from deft_core.discrepancy import read_table
 from deft_core.errors import InputError
 from deft_core.group_counts import read_counts
 from deft_core.lm.score_set import ScoreSettings, score
-from deft_core.pooled import REWARDS, open_head, open_pooled
+from deft_core.pooled import REWARDS, open_head, open_pooled, turned
 from deft_core.queries import View, light_table, open_view
 from deft_core.what_if import Answer, Change, answer, changed_d, counted, overlap, save, spearman
 from deft_core.workspace import Workspace
@@ -122,12 +122,12 @@ def test_kept_rows_alone_and_a_flipped_one_the_other_way(view: View) -> None:
 def test_in_a_flipped_ranking_the_first_and_the_last_change_places(view: View) -> None:
     pooled, vocabulary = open_pooled(view), len(open_head(view).weight)
     row = next(n for n in range(ROWS) if pooled.starts[n + 1] - pooled.starts[n] == 3 and pooled.train()[n])
-    only = np.arange(ROWS) == row
-    (top, others), (turned, rest) = (counted(view, pooled, only, vocabulary, flipped) for flipped in (None, only))
+    only, row_id = np.arange(ROWS) == row, pooled.rows["id"][row].as_py()
+    (top, others), (after, rest) = (counted(view, one, only, vocabulary) for one in (pooled, turned(pooled, [row_id])))
     lengths = np.concatenate([pq.read_table(part)["tokens"].combine_chunks().flatten() for part in view.parts])
     first, middle, last = (int(n) for n in lengths[pooled.starts[row] : pooled.starts[row + 1]])
     assert (top.sum(), others.sum()) == (first, middle + last)
-    assert (turned.sum(), rest.sum()) == (last, middle + first)
+    assert (after.sum(), rest.sum()) == (last, middle + first)
 
 
 def test_rows_that_are_not_scored_yet_cannot_be_counted(tmp_path: Path) -> None:
