@@ -158,6 +158,9 @@ class Workspace:
     def refused(self, name: str) -> Path:
         return self.existing_dataset(name) / "refused.jsonl"
 
+    def noise(self, name: str) -> Path:
+        return self.existing_dataset(name) / "noise.parquet"
+
     def overrides(self, name: str) -> Path:
         return self.existing_dataset(name) / "overrides.jsonl"
 

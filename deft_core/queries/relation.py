@@ -13,6 +13,7 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation, Expression, FunctionExpression
 
 from deft_core.errors import InputError
+from deft_core.noise import stored
 from deft_core.queries.view import View
 
 __all__ = [
@@ -48,13 +49,15 @@ class Column:
 
 @contextmanager
 def connected(view: View) -> Iterator[DuckDBPyConnection]:
-    """A connection with the view `pairs_file`, `scores_file` where there are scores, and one view a saved what-if."""
+    """A connection with the view `pairs_file`, `scores_file` where there are scores, one view a saved what-if, and `noise_file`."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
         connection.read_parquet(patterns([view.pairs])).create_view("pairs_file")
         if view.parts:
             connection.read_parquet(patterns(view.parts)).create_view("scores_file")
         for path in view.what_ifs:
             connection.read_parquet(patterns([path])).create_view(what_if_view(path))
+        if view.noise:
+            connection.read_parquet(patterns([view.noise])).create_view("noise_file")
         yield connection
 
 
@@ -79,6 +82,9 @@ def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression
     for path in view.what_ifs:
         rows = rows.join(connection.view(what_if_view(path)), "id", how="left")
         names += what_if_columns(path)
+    if view.noise:
+        rows = rows.join(connection.view("noise_file"), "id", how="left")
+        names += stored.COLUMNS
     own = [_extra_value(name, kind).alias(alias) for alias, (name, kind) in own_columns(view).items()]
     return rows.select(*(ColumnExpression(name) for name in names), *own, *more)
 
@@ -117,6 +123,7 @@ def column_kinds(view: View, rows: DuckDBPyRelation) -> list[Column]:
     own = own_columns(view)
     texts = [alias for alias, (_, kind) in own.items() if kind not in _SQL_TYPES]
     categories = _categories(rows, texts) | {"split", "source"} | {alias for alias in own if own[alias][1] == "boolean"}
+    categories |= {name for name, kind in stored.COLUMNS.items() if kind == "category"}
     kinds = {"id": "id"} | dict.fromkeys(texts, "text") | dict.fromkeys(categories, "category")
     return [Column(name, kinds.get(name, "number")) for name in rows.columns]
 
@@ -142,7 +149,7 @@ def explained(view: View, asked: str | None = None) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         found = str(error).strip().splitlines()[0]
         if asked is None:
-            remedy = f"Import {view.dataset!r} again, or remove the damaged score set or what-if."
+            remedy = f"Import {view.dataset!r} again, or remove the damaged score set, what-if or noise.parquet."
             raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error
         raise InputError(asked, found, _remedy(view, str(error))) from None
 
@@ -156,4 +163,5 @@ def _remedy(view: View, message: str) -> str:
         return f"The dataset has no scores yet: run `deft score {view.dataset}`."
     what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
     scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
-    return "Columns: " + ", ".join((*PAIR_COLUMNS, *scores, *own_columns(view), "prompt", "chosen", "rejected"))
+    noise = stored.COLUMNS if view.noise else ()
+    return "Columns: " + ", ".join((*PAIR_COLUMNS, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected"))

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from duckdb import ColumnExpression
 
+from deft_core.noise import stored
 from deft_core.queries.relation import (
     PAIR_COLUMNS,
     SCORE_COLUMNS,
@@ -49,7 +50,8 @@ def column_names(view: View) -> list[str]:
     """Every column of the view `pairs`, without opening a file."""
     what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
     scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
-    return [*PAIR_COLUMNS, *scores, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
+    noise = stored.COLUMNS if view.noise else ()
+    return [*PAIR_COLUMNS, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
 
 
 def light_table(view: View) -> pd.DataFrame:

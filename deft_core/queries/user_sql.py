@@ -49,6 +49,7 @@ def locked(view: View, memory_mb: int) -> Iterator[DuckDBPyConnection]:
         if view.parts:
             held.append(_register(connection, "scores_file", view.parts))
         held += [_register(connection, what_if_view(path), [path]) for path in view.what_ifs]
+        held += [_register(connection, "noise_file", [view.noise])] if view.noise else []
         text = "array_to_string(list_transform(prompt, lambda message: message.role || ': ' || message.content), chr(10) || chr(10))"
         bodies = [duckdb.SQLExpression(text).alias("prompt"), duckdb.SQLExpression("responses[1]").alias("chosen")]
         bodies.append(duckdb.SQLExpression("responses[-1]").alias("rejected"))

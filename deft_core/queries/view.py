@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deft_core.errors import NotFoundError
+from deft_core.noise import stored
 from deft_core.workspace import Workspace
 
 __all__ = ["NEWEST", "View", "open_view", "pairs_version", "version"]
@@ -24,6 +25,7 @@ class View:
     discrepancy: Path | None  # the token table d comes from
     extra: tuple[tuple[str, str], ...]  # the source's other columns: name, kind
     what_ifs: tuple[Path, ...] = ()  # saved reward columns under another d; each file is called after its column
+    noise: Path | None = None  # the noise columns, where they are of the dataset as it is
 
 
 def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST) -> View:
@@ -33,7 +35,7 @@ def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST)
         score_id = next(iter(workspace.score_ids(dataset)), None)
     parts, table, what_ifs = _score_files(workspace, dataset, score_id) if score_id else ((), None, ())
     extra = tuple((str(name), str(kind)) for name, kind in info.get("extra_columns", {}).items())
-    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra, what_ifs)
+    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra, what_ifs, stored.current(workspace, dataset))
 
 
 def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None, tuple[Path, ...]]:
@@ -48,11 +50,11 @@ def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tup
 
 
 def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
-    """Changes whenever the data, the parts of the score set or its saved what-ifs do (not with its status, every second).
+    """Changes whenever the data, their noise columns, the parts of the score set or its saved what-ifs do (not with its status).
 
     Costs one `stat` a file.
     """
-    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts, *view.what_ifs]
+    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts, *view.what_ifs, *([view.noise] if view.noise else [])]
     if view.score_id:
         folder = workspace.score_set(view.dataset, view.score_id)
         files += [folder / "score.json", folder / "discrepancy.parquet"]
