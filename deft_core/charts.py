@@ -6,7 +6,7 @@ Text from a dataset goes through `label`: Plotly reads some HTML in any text it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -18,7 +18,20 @@ import plotly.graph_objects as go
 
 from deft_core.reading import excerpt
 
-__all__ = ["COLOURS", "Axis", "agreement_curve", "axis_of", "bars", "histogram", "label", "scatter", "title", "token_bars"]
+__all__ = [
+    "COLOURS",
+    "Axis",
+    "agreement_curve",
+    "axis_of",
+    "bars",
+    "bins",
+    "histogram",
+    "kept_bars",
+    "label",
+    "scatter",
+    "title",
+    "token_bars",
+]
 
 COLOURS = {  # Okabe-Ito; the same colour for the same thing on every page
     "chosen": "#0072B2",
@@ -153,6 +166,46 @@ def _means(series: Mapping[str, Numbers], axis: Axis) -> tuple[list[dict[str, An
         words = f'<span style="color:{colour}">■</span> {name} {mean:,.3g}'  # the text itself in the theme's colour, to be legible
         notes.append({"text": words + " →" * (mean > high), "font": {"size": 13}, "yshift": lift} | place)
     return lines, notes
+
+
+def bins(values: Numbers, axis: Axis) -> npt.NDArray[np.uint8]:
+    """Which bar each value [N] is in; one past the last for a value that is in none."""
+    outside = len(axis.edges) - 1
+    numbers = np.searchsorted(axis.edges, values, side="right") - 1
+    numbers[values == axis.edges[-1]] = outside - 1
+    numbers[(numbers < 0) | (values > axis.edges[-1]) | np.isnan(values)] = outside
+    return numbers.astype(np.uint8)
+
+
+def kept_bars(
+    counts: Mapping[str, Numbers], axis: Axis, title: str, cuts: Sequence[float] = (), band: tuple[float, float] | None = None
+) -> go.Figure:
+    """Rows per bar, kept ones below dropped ones, with the cuts between them; `band` holds the rows whose place is uncertain."""
+    centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
+    few = axis.whole and len(centres) <= FEW_BARS
+    traces = [
+        {
+            **{"type": "bar", "x": centres, "y": numbers, "width": widths * 0.9 if few else widths, "name": name},
+            "marker": {"color": COLOURS[name], "line": {"width": 0}},
+            "hovertemplate": f"{name} %{{x:.4~g}}: %{{y:,}}<extra></extra>",
+        }
+        for name, numbers in counts.items()
+    ]
+    low, high = float(axis.edges[0]), float(axis.edges[-1])
+    shapes, notes = [], []
+    if band:
+        place = {"type": "rect", "xref": "x", "yref": "y domain", "x0": max(band[0], low), "x1": min(band[1], high), "y0": 0, "y1": 1}
+        shapes.append(place | {"line": {"width": 0}, "fillcolor": COLOURS["full"], "opacity": 0.22, "layer": "below"})
+    for cut in cuts:
+        at = min(max(cut, low), high)
+        line = {"color": "#009E73", "width": 2}
+        shapes.append({"type": "line", "xref": "x", "yref": "y domain", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line})
+        side = "left" if (at - low) / (high - low) < 0.5 else "right"
+        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": side, "showarrow": False}
+        notes.append({"text": f"cut {cut:,.4g}", "font": {"size": 13}} | place)
+    beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
+    x = {"range": [low, high], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
+    return _framed(traces, x, {}, {"barmode": "stack", "bargap": 0, "selectdirection": "h", "shapes": shapes, "annotations": notes})
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deft_core.charts import BARS, COLOURS, POINTS, agreement_curve, axis_of, bars, histogram, label, scatter, title, token_bars
+from deft_core.charts import (
+    BARS,
+    COLOURS,
+    POINTS,
+    agreement_curve,
+    axis_of,
+    bars,
+    bins,
+    histogram,
+    kept_bars,
+    label,
+    scatter,
+    title,
+    token_bars,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -114,3 +128,24 @@ def test_the_agreement_of_halves_is_drawn_with_the_model_now_and_the_goal() -> N
     assert np.allclose((goal.x[0], goal.y[0]), (2700, 0.9))  # 300 * 0.9 / 0.1
     assert [note.text for note in figure.layout.annotations] == ["now: 200", "0.9 at about 2,700"]
     assert len(agreement_curve(curve, 200, float("inf"), 0.9).data) == 2  # nothing to foretell
+
+
+def test_bins_are_those_of_the_histogram() -> None:
+    values = np.concatenate([RNG.normal(size=995), [1e6] * 5, [np.nan] * 3])
+    axis = axis_of(values)
+    counts = np.bincount(bins(values, axis), minlength=len(axis.edges))
+    assert list(counts[:-1]) == list(np.histogram(values[:-3], axis.edges)[0]) and counts[-1] == axis.beyond + 3
+    assert list(bins(np.array([0.0, 0.5, 1.0]), axis_of(np.array([0.0, 0.5, 1.0])))) == [0, 30, 59]
+
+
+def test_kept_and_dropped_rows_stand_on_each_other_with_the_cut_between_them() -> None:
+    axis = axis_of(np.array([1.0, 2.0, 2.0, 4.0]))
+    counts = {"kept": np.array([0, 0, 0, 1]), "dropped": np.array([1, 2, 0, 0])}
+    figure = kept_bars(counts, axis, "turns", cuts=[4.0], band=(3.5, 9.0))
+    assert [(trace.name, list(trace.y), trace.marker.color) for trace in figure.data] == [
+        ("kept", [0, 0, 0, 1], COLOURS["kept"]),
+        ("dropped", [1, 2, 0, 0], COLOURS["dropped"]),
+    ]
+    band, cut = figure.layout.shapes
+    assert (band.x0, band.x1, cut.x0) == (3.5, 4.5, 4.0) and figure.layout.barmode == "stack"
+    assert figure.layout.annotations[0].text == "cut 4"
