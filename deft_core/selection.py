@@ -19,7 +19,8 @@ import pandas as pd
 from deft_core.errors import InputError
 from deft_core.rule import Rule
 
-__all__ = ["BANDS", "Decisions", "Ids", "Rule", "Subset", "control", "control_pool", "kept", "pool", "ranking", "subset"]
+__all__ = ["BANDS", "Decisions", "Ids", "Rule", "Subset", "borders", "control", "control_pool", "cuts", "kept", "pool", "ranking"]
+__all__ += ["subset"]
 
 BANDS = 5  # of length, with equal numbers of rows
 
@@ -122,6 +123,24 @@ def kept(table: pd.DataFrame, rule: Rule, where: Mask | None = None, *, ids: Ids
     mask: Mask = np.zeros(len(table), dtype=bool)
     mask[taken] = True
     return mask
+
+
+def cuts(rule: Rule, values: Floats, kept: Mask) -> list[float]:
+    """Where the kept values begin and end; one end or both, and none for rules by chance or strata. `kept` is the rule's own mask."""
+    if rule.keep == "range":
+        return [end for end in (rule.low, rule.high) if end is not None]
+    if rule.value is not None:
+        return [rule.value]
+    if rule.keep in ("random", "stratified") or not kept.any():
+        return []
+    low, high = float(values[kept].min()), float(values[kept].max())
+    return {"highest": [low], "lowest": [high]}.get(rule.keep, [low, high])
+
+
+def borders(ranked: Ints, kept: Mask) -> list[int]:
+    """Places in a ranking of the pool before which kept turns into dropped, or dropped into kept."""
+    flags = kept[ranked].astype(np.int8)
+    return [int(place) + 1 for place in np.flatnonzero(np.diff(flags))]
 
 
 def _numbers(table: pd.DataFrame, name: str) -> Floats:

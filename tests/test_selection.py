@@ -8,7 +8,7 @@ import pytest
 
 from deft_core.errors import InputError
 from deft_core.rule import KEEPS
-from deft_core.selection import Ids, Rule, control, control_pool, kept, pool, ranking, subset
+from deft_core.selection import Ids, Rule, borders, control, control_pool, cuts, kept, pool, ranking, subset
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,30 @@ def test_a_column_that_cannot_rank_is_refused_with_those_that_can():
         kept(FIVE, Rule(by="source"))
     with pytest.raises(InputError, match="'difficulty'"):
         kept(FIVE, Rule(by="difficulty"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "places"),
+    [
+        (Rule("highest", count=2), [4.0], [3]),
+        (Rule("lowest", count=2), [2.0], [2]),
+        (Rule("middle", count=3), [2.0, 4.0], [1, 4]),
+        (Rule("range", low=2.5), [2.5], [2]),
+        (Rule("range", low=1.5, high=4.5), [1.5, 4.5], [1, 4]),
+        (Rule("highest", value=9.0), [9.0], []),
+        (Rule("highest", fraction=1.0), [1.0], []),
+    ],
+    ids=str,
+)
+def test_cuts_by_value_and_in_the_ranking(rule, values, places):
+    rewards, mask = FIVE["reward_chosen"].to_numpy(), kept(FIVE, rule)
+    assert cuts(rule, rewards, mask) == values
+    assert borders(ranking(rewards, Ids(FIVE["id"])), mask) == places
+
+
+def test_rules_by_chance_have_no_cut():
+    for rule in (Rule("random", count=2), Rule("stratified", count=2)):
+        assert cuts(rule, FIVE["reward_chosen"].to_numpy(), kept(FIVE, rule)) == []
 
 
 # decisions
