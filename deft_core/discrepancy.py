@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deft_core.errors import InputError
 
-__all__ = ["discrepancy", "frequencies", "head_vector", "read_table", "readable", "rescore", "table"]
+__all__ = ["discrepancy", "find_tokens", "frequencies", "head_vector", "moved_tokens", "read_table", "readable", "rescore", "table"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,3 +76,19 @@ def table(tokens: list[bytes], chosen: Ints, rejected: Ints) -> pd.DataFrame:
 def read_table(folder: Path) -> pd.DataFrame:
     """The discrepancy table of a score set's folder."""
     return pd.read_parquet(folder / "discrepancy.parquet")
+
+
+def find_tokens(table: pd.DataFrame, text: str) -> pd.DataFrame:
+    """The counted tokens that contain a text, whatever its case: those that are it before all others, then the most frequent first."""
+    count = table["count_chosen"] + table["count_rejected"]
+    wanted = readable(text.encode()).casefold()
+    shown = table["token"].str.casefold()
+    found = table.assign(is_it=shown.str.strip("␣⏎⇥␍") == wanted.strip("␣⏎⇥␍"), count=count)
+    found = found[shown.str.contains(wanted, regex=False) & (count > 0)]
+    return found.sort_values(["is_it", "count"], ascending=False, kind="stable").drop(columns=["is_it", "count"])
+
+
+def moved_tokens(table: pd.DataFrame, d: Floats, top: int) -> pd.DataFrame:
+    """The `top` tokens whose d another d [V] differs from most: token, token_id, d, other."""
+    far = np.argsort(-np.abs(d - table["d"].to_numpy()), kind="stable")[:top]
+    return table.iloc[far].assign(other=d[far])[["token", "token_id", "d", "other"]].reset_index(drop=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deft_core.discrepancy import discrepancy, head_vector, readable, rescore, table
+from deft_core.discrepancy import discrepancy, find_tokens, head_vector, moved_tokens, readable, rescore, table
 from deft_core.errors import InputError
 
 
@@ -47,3 +47,17 @@ def test_table_has_a_line_for_every_token():
 
 def test_readable_tokens():
     assert [readable(token) for token in (b"\tx", b"\r", "é".encode())] == ["⇥x", "␍", "é"]
+
+
+def test_tokens_are_found_by_their_text_the_word_itself_first():
+    tokens = [b"it", b" item", b" It", b"with", b" it.", b"kit"]
+    made = table(tokens, np.array([1, 9, 4, 30, 2, 0]), np.array([0, 0, 1, 0, 0, 0]))
+    assert find_tokens(made, "IT")["token"].tolist() == ["␣It", "it", "with", "␣item", "␣it."]  # "kit" was never counted
+    assert find_tokens(made, " it")["token"].tolist() == ["␣It", "␣item", "␣it."]
+    assert find_tokens(made, "(").empty and find_tokens(made, "␣with").empty
+
+
+def test_moved_tokens_are_those_whose_d_changed_most():
+    made = table([b"a", b"b", b"c"], np.array([3, 1, 0]), np.array([1, 1, 2]))  # d = 0.5, 0, -0.5
+    found = moved_tokens(made, np.array([0.1, 0.3, -0.4]), 2)  # moved by -0.4, 0.3, 0.1
+    assert found[["token", "d", "other"]].to_numpy().tolist() == [["a", 0.5, 0.1], ["b", 0.0, 0.3]]
