@@ -7,9 +7,8 @@ import math
 import streamlit as st
 
 from deft_core.filters import Between
-from deft_core.queries import open_view
 from deft_core.status import duration
-from pages.shared import activity, filter_bar, inspector, resources, reward_charts, rows, state, widgets
+from pages.shared import activity, decide, filter_bar, inspector, marks, resources, reward_charts, rows, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
 from pages.shared.frame import Frame, open_page, page
@@ -26,18 +25,21 @@ def body(frame: Frame) -> None:
     if frame.problem:
         raise frame.problem
     figures = st.container()
-    view = open_view(frame.workspace, frame.dataset, frame.score_id)
-    version = resources.version(view)
-    look = Look(view, version, resources.light_table(version, view), resources.columns(version, view), state.filters())
+    look = marks.look_at(frame, state.filters())
     states = activity.score_states(frame.workspace, frame.dataset)
     scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
     _tools(look)
+    deciding = st.container()
     if "reward_chosen" not in look.table:
         _no_scores(frame, states)
     with figures:  # on top, but drawn after the tools: a filter that cannot work ends the page here, and can be removed
         _figures(look, scoring)
         if scoring:
             _unusual(frame, scoring)
+        marks.flips(look)
+        marks.gone(look)
+    with deciding:
+        decide.whole(look)
     if "reward_chosen" in look.table:
         reward_charts.draw(look)
     reward_charts.draw_more(look)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from deft_core import charts
 from deft_core.filters import Between, Box, Filter, Inside, OneOf, mask
 from deft_core.queries import Column, View
 from pages.shared import resources, state
+from pages.shared.resources import Decided
 
 HEIGHT, SMALL_HEIGHT = 300, 210
 _BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
@@ -32,6 +33,7 @@ class Look:
     table: pd.DataFrame
     columns: list[Column]
     rules: list[Filter]
+    decided: Decided = field(default_factory=Decided)  # what was decided about the rows; the table has its flips and its MARKS
 
     @cached_property
     def _masks(self) -> list[Mask]:

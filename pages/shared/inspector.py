@@ -14,8 +14,9 @@ import streamlit as st
 from deft_core import queries, reading
 from deft_core.charts import COLOURS
 from deft_core.errors import NotFoundError
+from deft_core.flips import flipped_texts, swapped
 from deft_core.queries import ScoredToken
-from pages.shared import rows, state, widgets
+from pages.shared import decide, rows, state, widgets
 from pages.shared.brushing import Look
 
 LAST_MESSAGES = 2
@@ -35,11 +36,13 @@ class Answer:
 
 
 def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
-    found = queries.texts(look.view, [row_id])
+    flipped = look.decided.decisions.flipped
+    found = flipped_texts(queries.texts(look.view, [row_id]), flipped)
     if found.empty:
         raise NotFoundError(f"a row of {look.view.dataset!r}", f"no row {row_id!r}", "Choose another row in the table.")
     row = found.iloc[0]
     _moves(look, row_id, positions)
+    decide.row(look, row_id)
     _conversation(list(row["prompt"]))
     answers = _answers(look, row)
     left, right = _two(answers, row_id) if len(answers) > 2 else (0, 1)
@@ -49,17 +52,33 @@ def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
 
 def _moves(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
     """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
-    here = np.flatnonzero(look.table["id"].to_numpy()[positions] == row_id)
-    place = int(here[0]) if len(here) else -1
+    found = np.flatnonzero(look.table["id"].to_numpy()[positions] == row_id)
+    here = int(found[0]) if len(found) else -1
+    places = dict(zip(("previous", "next"), _beside(here, state.place(row_id, here)), strict=True))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f"row {place + 1:,} of {len(positions):,}" if place >= 0 else "this row does not pass the filters")
-        last = place < 0 or place >= len(positions) - 1
-        st.button("previous", key="row-earlier", disabled=place <= 0, on_click=_go, args=(look, positions, place - 1), shortcut="Left")
-        st.button("next", key="row-later", disabled=last, on_click=_go, args=(look, positions, place + 1), shortcut="Right")
+        st.html(f"row {here + 1:,} of {len(positions):,}" if here >= 0 else "this row does not pass the filters")
+        for name, arrow, letter in (("previous", "Left", "k"), ("next", "Right", "j")):
+            _move(name, f"row-{name}", look, positions, places[name], arrow, f"also {letter}")
         st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
+    with st.container(key=widgets.HIDDEN):  # a button has one key
+        for name, letter in (("previous", "k"), ("next", "j")):
+            _move(f"{name} row", f"row-{letter}", look, positions, places[name], letter)
+
+
+def _beside(here: int, before: int) -> tuple[int, int]:
+    """The places before and after a row that a decision has moved from `before` to `here` (-1: out of the table)."""
+    if here == before:
+        return here - 1, here + 1
+    return (before - 1, before) if here < 0 or here > before else (before, before + 1)
+
+
+def _move(label: str, key: str, look: Look, positions: npt.NDArray[np.int64], place: int, shortcut: str, help: str | None = None) -> None:
+    outside = not 0 <= place < len(positions)
+    st.button(label, key=key, disabled=outside, on_click=_go, args=(look, positions, place), shortcut=shortcut, help=help)
 
 
 def _go(look: Look, positions: npt.NDArray[np.int64], place: int) -> None:
+    state.set_said("")
     state.put(state.ROW, look.table["id"].iloc[positions[place]])
     state.put(state.PAGE, place // rows.PAGE_ROWS)
 
@@ -78,8 +97,10 @@ def _messages(messages: list[dict[str, str]]) -> None:
 
 
 def _answers(look: Look, row: pd.Series[Any]) -> list[Answer]:
-    scores = queries.response_scores(look.view, row["id"]).to_dict("records")
+    scores = [{str(name): value for name, value in one.items()} for one in queries.response_scores(look.view, row["id"]).to_dict("records")]
     tokens = queries.token_detail(look.view, row["id"])
+    if row["id"] in look.decided.decisions.flipped:
+        scores, tokens = swapped(scores) if scores else scores, swapped(tokens) if tokens else tokens
     return [
         Answer(text, int(rank), scores[place] if scores else {}, tokens[place] if tokens else ())
         for place, (text, rank) in enumerate(zip(row["responses"], row["ranks"], strict=True))

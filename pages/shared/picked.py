@@ -9,12 +9,12 @@ import numpy as np
 
 from deft_core import selection
 from deft_core.overrides import Decisions
-from deft_core.queries import open_view
 from deft_core.rule import Rule
 from deft_core.selection import Floats, Ids, Ints, Mask, Subset
 from pages.shared import resources
 from pages.shared.brushing import Look
 from pages.shared.frame import Frame
+from pages.shared.marks import look_at
 from pages.shared.resources import Decided
 
 
@@ -51,14 +51,8 @@ class Picked:
 
 def looked(frame: Frame) -> tuple[Look, Decided, Ids]:
     """The rows of the dataset chosen, with what was decided about them."""
-    assert frame.dataset
-    view = open_view(frame.workspace, frame.dataset, frame.score_id)
-    version = resources.version(view)
-    table = resources.light_table(version, view)
-    decided = resources.decided(frame.workspace, view, version, table)
-    ids = resources.ids(version, table)
-    version, table = resources.turned(version, decided, view, table)
-    return Look(view, version, table, resources.columns(version, view), []), decided, ids
+    look = look_at(frame, [])
+    return look, look.decided, resources.ids(resources.version(look.view), look.table)
 
 
 def pick(frame: Frame, look: Look, decided: Decided, ids: Ids, rule: Rule) -> Picked:

@@ -5,9 +5,9 @@ The underscore keeps an argument out of the key; `version` stands in for it and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from threading import Thread
 from typing import Any
@@ -22,7 +22,7 @@ from deft_core import charts, importing, overrides, processes, queries
 from deft_core.errors import InputError
 from deft_core.filters import Filter, Search, Where
 from deft_core.flips import flipped_table
-from deft_core.overrides import Decisions
+from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
 from deft_core.reading import excerpt
 from deft_core.selection import Ids, Ints, Mask
@@ -30,6 +30,8 @@ from deft_core.selection import ranking as ranking_of
 from deft_core.workspace import Workspace, default_root
 
 Version = tuple[Any, ...]
+
+MARKS = {"decision": "none", "flipped": "no", "noted": "no", "tags": "none"}  # column: its word where nothing was decided
 
 
 def workspace() -> Workspace:
@@ -117,31 +119,46 @@ def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
 class Decided:
     """A dataset's decisions as its log has them now."""
 
-    decisions: Decisions
-    events: int  # in the log
-    through: str | None  # the last of them
-    flips: str  # changes with the flipped rows; empty where there are none
+    decisions: Decisions = field(default_factory=Decisions)
+    events: int = 0  # in the log
+    through: str | None = None  # the last of them
+    flips: str = ""  # changes with the flipped rows; empty where there are none
 
 
 def decided(workspace: Workspace, view: View, version: Version, table: pd.DataFrame) -> Decided:
-    path = workspace.overrides(view.dataset)
-    log = (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (str(path), 0, 0)
-    return _decided(log, version, workspace, view.dataset, table)
+    return _decided(_log(workspace, view.dataset), version, workspace, view.dataset, table)
+
+
+def events(workspace: Workspace, dataset: str) -> list[Event]:
+    """The log of decisions, oldest first."""
+    return _events(_log(workspace, dataset), workspace, dataset)
+
+
+def _log(workspace: Workspace, dataset: str) -> tuple[str, int, int]:
+    path = workspace.overrides(dataset)
+    return (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (str(path), 0, 0)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _events(log: tuple[str, int, int], _workspace: Workspace, _dataset: str) -> list[Event]:
+    return overrides.read(_workspace, _dataset)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _decided(log: tuple[str, int, int], version: Version, _workspace: Workspace, _dataset: str, _table: pd.DataFrame) -> Decided:
-    events = overrides.read(_workspace, _dataset)
+    events = _events(log, _workspace, _dataset)
     if not events:
-        return Decided(Decisions(), 0, None, "")
-    decisions = overrides.replay(events, _known(version, _table))
+        return Decided()
+    decisions = overrides.replay(events, known(version, _table))
     flips = blake2b("\n".join(sorted(decisions.flipped)).encode(), digest_size=16).hexdigest() if decisions.flipped else ""
     return Decided(decisions, len(events), events[-1].event, flips)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _known(version: Version, _table: pd.DataFrame) -> pd.Index[Any]:
-    return pd.Index(_table["id"])
+def known(version: Version, _table: pd.DataFrame) -> pd.Index[Any]:
+    """The ids, which find their rows; by the version without flips."""
+    index: pd.Index[Any] = pd.Index(_table["id"])
+    return index
 
 
 def turned(version: Version, decided: Decided, view: View, table: pd.DataFrame) -> tuple[Version, pd.DataFrame]:
@@ -152,6 +169,35 @@ def turned(version: Version, decided: Decided, view: View, table: pd.DataFrame) 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _turned(version: Version, _decided: Decided, _view: View, _table: pd.DataFrame) -> pd.DataFrame:
     return flipped_table(_table, _view, _decided.decisions.flipped)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def marked(version: Version, through: str | None, _decided: Decided, _known: pd.Index[Any], _table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one column more for each of MARKS: what was decided about a row, in words."""
+    decisions = _decided.decisions
+    marks: dict[str, dict[str, Collection[str]]] = {
+        "decision": {"keep": decisions.kept, "drop": decisions.dropped},
+        "flipped": {"yes": decisions.flipped},
+        "noted": {"yes": decisions.notes},
+        "tags": _rows_by_tags(decisions.tags),
+    }
+    return _table.assign(**{name: _category(marks[name], MARKS[name], _known) for name in MARKS})
+
+
+def _rows_by_tags(tags: Mapping[str, tuple[str, ...]]) -> dict[str, Collection[str]]:
+    rows: dict[str, list[str]] = {}
+    for row, given in tags.items():
+        rows.setdefault(", ".join(sorted(given)), []).append(row)
+    return dict(rows)
+
+
+def _category(rows: Mapping[str, Collection[str]], otherwise: str, known: pd.Index[Any]) -> pd.Categorical[Any]:
+    rows = {word: ids for word, ids in rows.items() if ids}
+    codes = np.full(len(known), len(rows), dtype=np.int32)
+    for code, ids in enumerate(rows.values()):
+        codes[known.get_indexer(pd.Index(list(ids), dtype=object))] = code
+    words: pd.Categorical[Any] = pd.Categorical.from_codes(codes, pd.Index([*rows, otherwise]))
+    return words
 
 
 @st.cache_resource(max_entries=2, show_spinner="Sorting the rows …")
@@ -202,6 +248,52 @@ def import_jobs(root: str) -> dict[str, ImportJob]:
 
 def importing_now(workspace: Workspace) -> bool:
     return any(job.running for job in import_jobs(str(workspace.root)).values())
+
+
+# exports go on in a thread of the server, too
+
+
+@dataclass
+class ExportJob:
+    dataset: str
+    selection: str  # name@version
+    layout: str
+    path: Path
+    status: dict[str, Any] = field(default_factory=dict)
+    report: Any = None  # export.ExportReport
+    error: Exception | None = None
+    thread: Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase", "starting"))
+
+    @property
+    def share(self) -> float:
+        """Of the phase."""
+        return min(1.0, self.status.get("done", 0) / max(1, self.status.get("total", 1)))
+
+    def heard(self, status: dict[str, Any]) -> None:
+        self.status = status
+
+
+@st.cache_resource(show_spinner=False)
+def export_jobs(root: str) -> dict[str, ExportJob]:
+    """By path; the newest last."""
+    return {}
+
+
+def newest_export(workspace: Workspace, dataset: str) -> ExportJob | None:
+    jobs = [job for job in export_jobs(str(workspace.root)).values() if job.dataset == dataset]
+    return jobs[-1] if jobs else None
+
+
+def exporting_now(workspace: Workspace) -> bool:
+    return any(job.running for job in export_jobs(str(workspace.root)).values())
 
 
 # a scorer that was started from a page shows in the files only after a second or two

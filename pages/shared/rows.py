@@ -21,7 +21,8 @@ EXCERPT_CHARACTERS = 120
 def ordered(look: Look) -> npt.NDArray[np.int64]:
     """Positions of the rows the filters leave, in the order asked for."""
     column, descending = sorting(look)
-    everything = resources.order(look.version, column, descending, look.table)
+    version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
+    everything = resources.order(version, column, descending, look.table)
     return everything[look.left[everything]]
 
 
@@ -64,7 +65,8 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
 
     shown = page[names].copy()
     for name in shown.select_dtypes("category"):
-        shown[name] = shown[name].astype(object).map(lambda value: excerpt(str(value), 60), na_action="ignore")
+        unmarked = resources.MARKS.get(str(name))
+        shown[name] = [None if pd.isna(value) or value == unmarked else excerpt(str(value), 60) for value in shown[name]]
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
     shown.insert(1, "last turn", resources.last_turns(queries.pairs_version(look.view), tuple(ids), EXCERPT_CHARACTERS, look.view))
     st.dataframe(
@@ -81,7 +83,8 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
 
 def _names(look: Look, sorted_by: str) -> list[str]:
     """The usual columns, and those that the sort or a filter is about."""
-    asked = [sorted_by, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
+    marks = [name for name, word in resources.MARKS.items() if (look.table[name].cat.categories != word).any()]
+    asked = [sorted_by, *marks, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
     return [name for name in dict.fromkeys((*asked, *SHOWN)) if name in look.table and name != "id"]
 
 

@@ -27,6 +27,7 @@ OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
 _APPROVED = "_approved"
 _ALLOWED = "_allowed"
+_ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
 
 def routed() -> bool:
@@ -167,6 +168,40 @@ def upload() -> str:
 
 def set_upload(path: str) -> None:
     st.session_state[_UPLOAD] = path
+
+
+# deciding
+
+
+def ask(kind: str, about: str) -> None:
+    """Which decision on all rows of a filter waits for a second click; none without a kind."""
+    st.session_state[_ASKED] = (kind, about)
+    set_said("")
+
+
+def asked() -> tuple[str, str]:
+    kind, about = st.session_state.get(_ASKED, ("", ""))
+    return kind, about
+
+
+def set_said(words: str) -> None:
+    """What a decision came to; shown until the next one, or another row."""
+    st.session_state[_SAID] = words
+
+
+def said() -> str:
+    return str(st.session_state.get(_SAID, ""))
+
+
+def place(row: str, here: int) -> int:
+    """Where the open row stood when it was opened: a decision on it may move it in the order, or out of it."""
+    named = sorted(set(st.query_params) - {ROW, PAGE})
+    about = [row, *(f"{name}={text}" for name in named for text in st.query_params.get_all(name))]
+    known, there = st.session_state.get(_PLACE, (None, -1))
+    if known != about:
+        st.session_state[_PLACE] = (about, here)
+        return here
+    return int(there)
 
 
 # an error met in a callback, shown by the run that follows

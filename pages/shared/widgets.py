@@ -17,7 +17,9 @@ _STYLE = """<style>
 @media (max-width: 640px) {.block-container {padding-left: 1rem; padding-right: 1rem}}
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
+.st-key-hidden-keys {display: none}
 </style>"""
+HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone
 
 
 def style() -> None:
