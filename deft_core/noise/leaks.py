@@ -24,7 +24,7 @@ SIGNAL = Signal(
     "leak",
     "Leaking prompts",
     f"The prompt, or one with at least {ALIKE:.0%} of its three-word runs, is both in training and in held-out or judge rows.",
-    "all",
+    "training",
 )
 
 

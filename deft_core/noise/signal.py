@@ -17,7 +17,7 @@ class Signal:
     name: str
     title: str
     meaning: str  # one sentence for people
-    action: str  # keep the first of a group: "all but one"; every row: "all"; change sides: "flip"
+    action: str  # actions.meant says which rows that is: "all but one" of a group, "training" rows, "all", or "flip"
 
     @property
     def column(self) -> str:

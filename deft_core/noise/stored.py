@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deft_core.workspace import Workspace, replace_atomically
 
-__all__ = ["COLUMNS", "VERSION", "NoiseFile", "current", "found", "write"]
+__all__ = ["COLUMNS", "VERSION", "NoiseFile", "current", "first_ids", "found", "write"]
 
 VERSION = 1  # of what the signals compute; columns of another one are computed again
 COLUMNS = {  # and whether each holds numbers or categories
@@ -53,6 +54,13 @@ def current(workspace: Workspace, dataset: str) -> Path | None:
     """The file where it is of the dataset as it is now; queries join it by id."""
     file = found(workspace, dataset)
     return file.path if file.state == "current" else None
+
+
+def first_ids(path: Path, column: str) -> pd.Index[Any]:
+    """The first row of every group, in the order of the data: the one the others are alike to."""
+    rows = pq.read_table(path, columns=["id", column]).to_pandas().dropna(subset=column)
+    firsts: pd.Index[Any] = pd.Index(rows.drop_duplicates(column)["id"])
+    return firsts
 
 
 def write(path: Path, table: pa.Table, about: dict[str, Any]) -> None:

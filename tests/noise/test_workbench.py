@@ -60,6 +60,14 @@ def test_the_columns_are_those_the_queries_know(demo):
     assert table.column("id").to_pylist() == pq.read_table(demo.pairs(DEMO), columns=["id"]).column("id").to_pylist()
 
 
+def test_the_first_row_of_a_group_is_the_one_that_comes_first_in_the_data(demo):
+    ids = pq.read_table(demo.pairs(DEMO), columns=["id", "extra"]).to_pandas()
+    keys = [json.loads(extra)["key"] for extra in ids["extra"]]
+    earlier = {min((row["key"], row["of"]), key=keys.index) for row in FAULTS["near_duplicates"]}
+    firsts = stored.first_ids(demo.noise(DEMO), "noise_near_duplicate")
+    assert {keys[list(ids["id"]).index(one)] for one in firsts} == earlier
+
+
 def test_they_are_columns_everywhere(demo):
     view = queries.open_view(demo, DEMO)
     kinds = {column.name: column.kind for column in queries.columns(view)}
