@@ -13,6 +13,7 @@ A million rows and 200 draws stay under 1 GB: rewards are made chunk by chunk, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +25,12 @@ from deft_core.pooled import REWARDS, Floats, Floats32, Head, Mask, Pooled, dire
 from deft_core.reliability import FOLDS, Bootstrap, GroupCounts, fold_d, group_of
 from deft_core.rule import Rule
 
-__all__ = ["CERTAIN", "Draws", "can_tell", "cross_fitted", "cross_fitted_responses", "draws", "fold_draws", "kept_probability"]
-__all__ += ["response_intervals", "reward_intervals", "uncertain"]
+__all__ = ["CERTAIN", "REACH", "Draws", "can_tell", "chosen_errors", "cross_fitted", "cross_fitted_responses", "draws"]
+__all__ += ["fold_draws", "kept_probability", "response_intervals", "reward_intervals", "uncertain"]
 
 CERTAIN = 0.05  # a share of draws up to this, or from 1 - this, is called certain
 HELD_BYTES = 256 * 2**20  # rewards of all rows under as many draws as fit
-_REACH = 1.959964  # standard errors on each side of a 95 % interval
+REACH = 1.959964  # standard errors on each side of a 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,12 @@ def draws(head: Head, drawn: Bootstrap) -> Draws:
     return Draws(*directions(head, drawn.token_ids, drawn.d), head.scale)
 
 
-def fold_draws(head: Head, counts: GroupCounts) -> Draws:
-    """The direction of each fold's own d."""
+def fold_draws(head: Head, counts: GroupCounts) -> Draws | None:
+    """The direction of each fold's own d; None where the conversations of one fold have no tokens on a side."""
+    for fold in range(FOLDS):
+        mine = counts.groups % FOLDS == fold
+        if not (counts.chosen[mine].any() and counts.rejected[mine].any()):
+            return None
     pairs = [direction(head, fold_d(counts, fold)) for fold in range(FOLDS)]
     return Draws(np.stack([u for u, _ in pairs]), np.array([offset for _, offset in pairs]), head.scale)
 
@@ -58,7 +63,7 @@ def reward_intervals(pooled: Pooled, drawn: Draws, column: str, values: Floats) 
     se = np.empty(pooled.rows.num_rows)
     for rows, under in rewards_under(pooled, column, drawn.us, drawn.offsets, drawn.scale):
         se[rows] = under.std(axis=1, ddof=1, dtype=np.float64)
-    return pd.DataFrame({"se": se, "low": values - _REACH * se, "high": values + _REACH * se})
+    return pd.DataFrame({"se": se, "low": values - REACH * se, "high": values + REACH * se})
 
 
 def cross_fitted(pooled: Pooled, folds: Draws, column: str) -> Floats:
@@ -120,13 +125,22 @@ def _kept(values: Floats32, rule: Rule, count: int) -> Mask | NDArray[np.intp]:
     return np.argpartition(values, bounds)[first : first + count] if bounds else np.arange(len(values))[first : first + count]
 
 
-# the responses of one row
+# a few rows
+
+
+def chosen_errors(pooled: Pooled, drawn: Draws, rows: Sequence[int] | NDArray[np.int64]) -> Floats:
+    """Standard errors of reward_chosen of some rows, by their places among the pooled ones; NaN for a place of -1."""
+    found = np.full(len(rows), np.nan)
+    for n, row in enumerate(rows):
+        if row >= 0:
+            found[n] = _of_responses(pooled, drawn, int(row))[pooled.chosen[row] - pooled.starts[row]].std(ddof=1)
+    return found
 
 
 def response_intervals(pooled: Pooled, drawn: Draws, row: int, values: Floats) -> pd.DataFrame:
     """se, low, high of each response of a row, whose own rewards are given."""
     se = _of_responses(pooled, drawn, row).std(axis=1, ddof=1)
-    return pd.DataFrame({"se": se, "low": values - _REACH * se, "high": values + _REACH * se})
+    return pd.DataFrame({"se": se, "low": values - REACH * se, "high": values + REACH * se})
 
 
 def cross_fitted_responses(pooled: Pooled, folds: Draws, row: int) -> Floats:

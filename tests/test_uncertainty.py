@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from deft_core.selection import kept
 from deft_core.uncertainty import (
     Draws,
     can_tell,
+    chosen_errors,
     cross_fitted,
     cross_fitted_responses,
     draws,
@@ -121,6 +123,8 @@ def test_every_draw_is_the_reward_under_its_own_d(view: View) -> None:
         expected = np.std([one[column] for one in under], axis=0, ddof=1)
         assert np.allclose(reward_intervals(pooled, directions, column, own[column])["se"], expected, rtol=1e-3)
     chosen = np.stack([one["reward_chosen"] for one in under])
+    found = chosen_errors(pooled, directions, [5, -1, 9])
+    assert np.allclose(found, [chosen[:, 5].std(ddof=1), np.nan, chosen[:, 9].std(ddof=1)], rtol=1e-4, equal_nan=True)
     one = response_intervals(pooled, directions, 5, np.zeros(len(vectors_of(pooled, 5))))
     assert one["se"][0] == pytest.approx(chosen[:, 5].std(ddof=1), rel=1e-4)
 
@@ -145,9 +149,16 @@ def test_the_share_is_that_of_selections_made_draw_by_draw(
     assert uncertain(shares).any()
 
 
+def test_a_fold_without_tokens_on_a_side_cannot_be_fitted_across(view: View) -> None:
+    counts = reliability.read_counts(view.parts[0].parent)
+    rejected = np.where(counts.groups % 2 == 1, 0, counts.rejected)
+    assert fold_draws(open_head(view), replace(counts, rejected=rejected)) is None
+
+
 def test_cross_fitted_rewards_are_those_under_the_other_folds_d(view: View) -> None:
     pooled, head, counts = open_pooled(view), open_head(view), reliability.read_counts(view.parts[0].parent)
     folds = fold_draws(head, counts)
+    assert folds is not None
     under = [rewards(pooled, head, reliability.fold_d(counts, fold)) for fold in (0, 1)]
     fold = np.array([reliability.group_of(name) % 2 for name in pooled.rows["conversation"].to_pylist()])
     assert set(fold) == {0, 1}
