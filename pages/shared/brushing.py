@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from deft_core import charts
-from deft_core.filters import Between, Box, Filter, Inside, OneOf, mask
+from deft_core.filters import Between, Box, Filter, Inside, OneOf, Where, mask
 from deft_core.queries import Column, View
 from pages.shared import resources, state
 from pages.shared.resources import Decided
@@ -37,7 +37,8 @@ class Look:
 
     @cached_property
     def _masks(self) -> list[Mask]:
-        found = resources.found(self.version, self.view, self.table, self.rules, state.approved())
+        run = [rule for rule in self.rules if not isinstance(rule, Where) or state.allowed(rule.sql)]
+        found = resources.found(self.version, self.view, self.table, run)
         return [mask(self.table, [rule], found) for rule in self.rules]
 
     def shown(self, but: Sequence[Filter] = ()) -> Mask:

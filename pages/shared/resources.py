@@ -87,7 +87,7 @@ def _matching_rows(version: Version, search: Search, _view: View, _table: pd.Dat
 
 @st.cache_resource(max_entries=20, show_spinner="Running the condition …")
 def _rows_where(version: Version, condition: Where, _view: View, _table: pd.DataFrame) -> Mask | InputError:
-    """An error is kept too: one condition may take ten seconds to fail."""
+    """An error is kept too: a condition may take ten seconds to fail."""
     try:
         return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql)))
     except InputError as error:
@@ -95,17 +95,17 @@ def _rows_where(version: Version, condition: Where, _view: View, _table: pd.Data
 
 
 def rows_where(version: Version, condition: Where, view: View, table: pd.DataFrame) -> Mask:
-    answer = _rows_where(version, condition, view, table)
+    """The rows for which a person's own condition is true. It reads the files: flips change nothing for it, nor for its cache."""
+    answer = _rows_where(version[:2], condition, view, table)
     if isinstance(answer, InputError):
         raise InputError(*answer.args)  # a new one: a raised error keeps what it has passed through
     return answer
 
 
-def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Filter], approved: Collection[str]) -> dict[Filter, Mask]:
-    """The rows of every search, and of every condition that this session has run."""
+def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Filter]) -> dict[Filter, Mask]:
+    """The rows of every search and of every condition."""
     searches: dict[Filter, Mask] = {rule: _matching_rows(version, rule, view, table) for rule in rules if isinstance(rule, Search)}
-    run = [rule for rule in rules if isinstance(rule, Where) and rule.sql in approved]
-    return searches | {rule: rows_where(version, rule, view, table) for rule in run}
+    return searches | {rule: rows_where(version, rule, view, table) for rule in rules if isinstance(rule, Where)}
 
 
 def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:

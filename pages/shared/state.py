@@ -25,7 +25,6 @@ OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE
 
 # keys of the session alone
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
-_APPROVED = "_approved"
 _ALLOWED = "_allowed"
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
@@ -107,16 +106,6 @@ def allow(sql: str) -> None:
 
 def allowed(sql: str) -> bool:
     return sql in st.session_state.get(_ALLOWED, set())
-
-
-def approved() -> set[str]:
-    """The conditions in SQL that a person has run in this session; one that came with a link is not among them."""
-    texts: set[str] = st.session_state.setdefault(_APPROVED, set())
-    return texts
-
-
-def approve(sql: str) -> None:
-    st.session_state[_APPROVED] = {*approved(), sql}
 
 
 # widgets
