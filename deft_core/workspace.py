@@ -188,6 +188,12 @@ class Workspace:
     def selection(self, name: str) -> Path:
         return self.selections / checked_name(name, "selection")
 
+    # exports/
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
     # writing
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from deft_core.errors import DeftError
-from pages.shared import resources, rule_bar, state, widgets
+from pages.shared import export_bar, resources, rule_bar, state, widgets
 from pages.shared.frame import Frame, open_page, page
 from pages.shared.picked import Picked, looked, pick
 
@@ -45,6 +45,7 @@ def _usual_rule() -> None:
 def _picked(picked: Picked) -> None:
     st.metric("kept", f"{picked.subset.mask.sum():,}", delta=f"of {picked.train.sum():,}", delta_color="off", delta_arrow="off")
     _tabs(picked)
+    export_bar.draw(picked)
 
 
 def _tabs(picked: Picked) -> None:

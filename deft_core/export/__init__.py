@@ -5,7 +5,7 @@ values the other columns hold, once to write. Then the file, still beside its pl
 bytes for every row written, and the light columns of the dataset.
 """
 
-from deft_core.export.exporting import ExportReport, default_ending, export
+from deft_core.export.exporting import ExportReport, check_target, default_ending, export
 from deft_core.export.layouts import LAYOUTS
 
-__all__ = ["LAYOUTS", "ExportReport", "default_ending", "export"]
+__all__ = ["LAYOUTS", "ExportReport", "check_target", "default_ending", "export"]

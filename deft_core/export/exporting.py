@@ -17,7 +17,7 @@ from deft_core.queries import View
 from deft_core.selections import Saved
 from deft_core.workspace import Workspace, read_json, replace_atomically
 
-__all__ = ["ExportReport", "default_ending", "export"]
+__all__ = ["ExportReport", "check_target", "default_ending", "export"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def export(
     progress: Progress = lambda _: None,
 ) -> ExportReport:
     """Writes the selection (`name` or `name@2`) to `path`; a file that its trainer would misread is an error, and is not left behind."""
-    chosen = _layout(layout)
-    ending = _checked(path, chosen, replace)
+    chosen, ending = check_target(path, layout, replace=replace)
     saved = selections.read(workspace, *selections.parse(selection))
     view, notes = _view(workspace, saved)
     job = _job(workspace, saved, view, chosen, progress, notes)
@@ -69,8 +68,9 @@ def _layout(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def _checked(path: Path, layout: Layout, replace: bool) -> str:
-    """The file's ending, once it is sure that it can be written there."""
+def check_target(path: Path, name: str, *, replace: bool = False) -> tuple[Layout, str]:
+    """The layout of that name and the file's ending, once it is sure that such a file can be written there."""
+    layout = _layout(name)
     ending = next((ending for ending in layout.endings if path.name.endswith(ending)), None)
     if ending is None or path.name == ending:
         raise InputError(f"a file name that ends in {' or '.join(layout.endings)} for {layout.name}", path.name, "Name it like that.")
@@ -83,7 +83,7 @@ def _checked(path: Path, layout: Layout, replace: bool) -> str:
         raise InputError("a folder that may be written", str(path.parent), "Choose another folder, or change its rights.")
     if layout.name == "llamafactory":
         usage.check_entry(path)
-    return ending
+    return layout, ending
 
 
 def _view(workspace: Workspace, saved: Saved) -> tuple[View, list[str]]:

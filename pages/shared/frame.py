@@ -79,7 +79,8 @@ def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
     try:
         now = activity.running(workspace)
-        if not now and not resources.importing_now(workspace) and not resources.scorer_lives(workspace):
+        jobs = resources.importing_now(workspace) or bool(resources.exports_now(workspace))
+        if not now and not jobs and not resources.scorer_lives(workspace):
             return None
     except DeftError:  # a damaged file: the body meets it too, and says so
         return None
@@ -137,3 +138,6 @@ def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
+    for job in resources.exports_now(workspace):
+        label = f"exporting {widgets.plain(job.path.name)}: {job.phase}"
+        place.page_link(page("curate.py"), label=label, icon=":material/sync:", query_params={state.DATASET: job.dataset})

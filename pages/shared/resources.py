@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -292,8 +293,8 @@ def newest_export(workspace: Workspace, dataset: str) -> ExportJob | None:
     return jobs[-1] if jobs else None
 
 
-def exporting_now(workspace: Workspace) -> bool:
-    return any(job.running for job in export_jobs(str(workspace.root)).values())
+def exports_now(workspace: Workspace) -> list[ExportJob]:
+    return [job for job in export_jobs(str(workspace.root)).values() if job.running]
 
 
 # a scorer that was started from a page shows in the files only after a second or two
