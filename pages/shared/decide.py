@@ -11,6 +11,7 @@ from deft_core import overrides
 from deft_core.errors import DeftError
 from deft_core.filters import to_text
 from deft_core.overrides import Decisions, Event
+from deft_core.reading import excerpt
 from pages.shared import resources, state, widgets
 from pages.shared.brushing import Look
 
@@ -31,11 +32,10 @@ def row(look: Look, row_id: str) -> None:
                 type="primary" if on else "secondary",
                 help=_help(kind, on),
                 shortcut=KEYS[kind],
-                on_click=_decide,
+                on_click=decide,
                 args=(look, "follow" if on and kind != "flip" else kind, [row_id]),
             )
-        steps(look)
-    _said()
+    steps(look)
     _words(look, row_id)
 
 
@@ -58,12 +58,12 @@ def _words(look: Look, row_id: str) -> None:
 
     def noted() -> None:
         if (text := str(st.session_state[note_key]).strip()) != note:
-            _decide(look, "note", [row_id], text)
+            decide(look, "note", [row_id], text)
 
     def tagged() -> None:
         now = tuple(str(tag) for tag in st.session_state[tags_key])
         for tag in [*(one for one in now if one not in tags), *(f"-{one}" for one in tags if one not in now)]:
-            _decide(look, "tag", [row_id], tag)
+            decide(look, "tag", [row_id], tag)
 
     left.text_input("Note", note, key=note_key, on_change=noted, placeholder="anything worth remembering")
     known = sorted({tag for row in decisions.tags.values() for tag in row})
@@ -77,16 +77,14 @@ def whole(look: Look) -> None:
     """Which decision, then how many rows it is about, then a click."""
     rows = int(look.left.sum())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f"<b>Decide on {'these ' if look.rules else 'all '}{widgets.count(rows, 'row')}</b>")
+        st.html(f"<b>Decide on {'these ' if look.rules else 'all '}{widgets.count(rows, 'row')}</b>", width="content")
         for kind, label in WHOLE.items():
             st.button(label, key=f"whole-{kind}", type="tertiary", disabled=not rows, on_click=state.ask, args=(kind, _about(look)))
-        if not state.value(state.ROW):
-            steps(look)
     kind, about = state.asked()
     if kind and about == _about(look) and rows:
         _confirm(look, kind, rows)
     if not state.value(state.ROW):
-        _said()
+        steps(look)
 
 
 def _about(look: Look) -> str:
@@ -125,28 +123,48 @@ def _before(look: Look) -> str:
 
 def _decide_whole(look: Look, kind: str) -> None:
     text = state.typed("tag-of-these") if kind == "tag" else None
-    _decide(look, kind, look.table["id"].to_numpy()[look.left].tolist(), text)
+    decide(look, kind, look.table["id"].to_numpy()[look.left].tolist(), text)
 
 
 # undo, redo, and what is said afterwards
 
 
 def steps(look: Look) -> None:
-    """Each button names the decision it is about, and does that one or nothing."""
+    """Undo and redo: each button names the decision it is about, and does that one or nothing. Beside them what has been saved."""
     decisions = look.decided.decisions
-    for kind, target, key in (("undo", decisions.undoable, "u"), ("redo", decisions.redoable, "shift+u")):
-        label = f"{kind}: {widgets.plain(overrides.words(target))}" if target else kind
-        icon = f":material/{kind}:"
-        args = (look, kind, target)
-        st.button(label, key=f"step-{kind}", icon=icon, type="tertiary", disabled=target is None, shortcut=key, on_click=_step, args=args)
+    if error := state.take_failure():
+        state.set_said("")
+        widgets.problem(error)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for kind, target, key in (("undo", decisions.undoable, "u"), ("redo", decisions.redoable, "shift+u")):
+            _step_button(look, kind, target, key)
+        if state.said():
+            st.caption(f":material/check: {widgets.plain(excerpt(state.said(), 80))}", width="content")
+
+
+def _step_button(look: Look, kind: str, target: Event | None, key: str) -> None:
+    label = f"{kind}: {widgets.plain(excerpt(overrides.words(target), 50))}" if target else kind
+    st.button(
+        label,
+        key=f"step-{kind}",
+        icon=f":material/{kind}:",
+        type="tertiary",
+        disabled=target is None,
+        shortcut=key,
+        on_click=_step,
+        args=(look, kind, target),
+    )
 
 
 def _step(look: Look, kind: str, target: Event) -> None:
+    """A decision on one row is shown where another row is open."""
     act = overrides.undo if kind == "undo" else overrides.redo
     _saved(lambda: act(resources.workspace(), look.view.dataset, target.event), f"{kind} {overrides.words(target)}")
+    if len(target.ids) == 1 and state.value(state.ROW):
+        state.put(state.ROW, target.ids[0])
 
 
-def _decide(look: Look, kind: str, ids: list[str], text: str | None = None) -> None:
+def decide(look: Look, kind: str, ids: list[str], text: str | None = None) -> None:
     known = resources.known(resources.version(look.view), look.table)
     _saved(lambda: overrides.append(resources.workspace(), look.view.dataset, kind, ids, text, known=known))
 
@@ -163,11 +181,3 @@ def _saved(write: Callable[[], Event | None], what: str = "") -> None:
     else:
         state.ask("", "")
         state.set_said(f"saved: {what or overrides.words(event)}" if event else "another session was quicker: nothing was left to do")
-
-
-def _said() -> None:
-    if error := state.take_failure():
-        state.set_said("")
-        widgets.problem(error)
-    elif said := state.said():
-        st.caption(f":material/check: {widgets.plain(said)}")

@@ -60,8 +60,10 @@ def test_undo_and_redo_name_what_they_do(scored: Workspace, ids: list[str]) -> N
     pressed(app, "flip")
     pressed(app, "undo: flip 1 row")
     assert "saved: undo flip 1 row" in captions(app)
+    checked(app.run())
+    pressed(app, "next")
     pressed(app, "undo: keep 1 row")
-    assert widget(app, "button", "undo").disabled
+    assert widget(app, "button", "undo").disabled and address(app, "row") == [ids[0]]  # the row it is about
     pressed(app, "redo: keep 1 row")
     assert overrides.load(scored, "demo").kept == {ids[0]} and not overrides.load(scored, "demo").flipped
 
