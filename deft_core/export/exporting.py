@@ -29,7 +29,8 @@ class ExportReport:
     read_back_by: list[str]  # what read every row again, with its version
     notes: list[str]  # what is good to know about this file
     snippet: str  # for the trainer's own settings
-    dataset_info: str | None = None  # LLaMA-Factory's list of datasets, which has the entry
+    dataset_info: str | None  # LLaMA-Factory's list of datasets, which has the entry
+    left_out: list[str]  # ids of the rows that are not in the file
 
 
 def default_ending(layout: str) -> str:
@@ -43,14 +44,18 @@ def export(
     layout: str = "trl",
     *,
     replace: bool = False,
+    leave_out: bool = False,
     progress: Progress = lambda _: None,
 ) -> ExportReport:
-    """Writes the selection (`name` or `name@2`) to `path`; a file that its trainer would misread is an error, and is not left behind."""
+    """Writes the selection (`name` or `name@2`) to `path`; a file that its trainer would misread is an error, and is not left behind.
+
+    With `leave_out` the rows that are known to be misread are not written, and named.
+    """
     chosen, ending = check_target(path, layout, replace=replace)
     saved = selections.read(workspace, *selections.parse(selection))
     view, notes = _view(workspace, saved)
     job = _job(workspace, saved, view, chosen, progress, notes)
-    job.look_through()
+    job.look_through(leave_out)
     read_by: list[str] = []
 
     def fill(beside: Path) -> None:
@@ -59,7 +64,8 @@ def export(
 
     replace_atomically(path, fill)
     info = str(usage.write_entry(path)) if layout == "llamafactory" else None
-    return ExportReport(str(path), job.census.rows, layout, saved.reference, read_by, job.notes, usage.snippet(layout, path), info)
+    snippet = usage.snippet(layout, path)
+    return ExportReport(str(path), job.census.rows, layout, saved.reference, read_by, job.notes, snippet, info, job.left_out)
 
 
 def _layout(name: str) -> Layout:

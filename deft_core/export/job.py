@@ -39,9 +39,10 @@ class Job:
     notes: list[str]  # what is good to know about the file
     census: Census = field(default_factory=Census)
     leading: dict[int, Row] = field(default_factory=dict)  # written first, by their place in the dataset's order
+    left_out: list[str] = field(default_factory=list)  # ids
 
-    def look_through(self) -> None:
-        """Kinds of values, the rows to write first, and every row that the trainer would misread, which is an InputError."""
+    def look_through(self, leave_out: bool = False) -> None:
+        """Kinds of values, the rows to write first, and every row that the trainer would misread: an InputError, or left out."""
         problems: dict[str, str] = {}
         one_question = True
         for row in self._rows("looking through the rows"):
@@ -53,7 +54,10 @@ class Job:
         if self.layout.name == "trl" and one_question:
             self.layout, problems = TRL_PLAIN, {}
         if problems:
-            raise self._misread(problems)
+            if not leave_out or len(problems) == len(self.beside):
+                raise self._misread(problems)
+            self._without(problems)
+            return
         self.notes += self._words(one_question)
         wanted = self.census.leading() if self.layout.name != "parquet" else set()
         self.leading = {place: row for place, row in enumerate(rows(self.view, self.beside)) if place in wanted} if wanted else {}
@@ -79,8 +83,19 @@ class Job:
         return InputError(
             f"rows that {self.layout.trainer} reads as they are meant",
             f"row {first}: {problems[first]}{more}",
-            f"Choose another layout (parquet takes any row), or `deft decide {self.view.dataset} drop {ids}` and select again.",
+            "Leave such rows out (--leave-out), choose another layout (parquet takes any row), "
+            f"or decide on them: `deft decide {self.view.dataset} drop {ids}`.",
         )
+
+    def _without(self, problems: dict[str, str]) -> None:
+        """Looks through the others."""
+        self.left_out = list(problems)
+        self.beside, self.census = self.beside.drop(index=self.left_out), Census()
+        first = self.left_out[0]
+        self.notes.append(
+            f"Left out, since {self.layout.trainer} would misread them: {len(problems):,}, the first {first}: {problems[first]}."
+        )
+        self.look_through()
 
     def write(self, path: Path, ending: str) -> array[int]:
         """What each row is to say when it is read back, in the order of the file."""

@@ -55,18 +55,22 @@ def _form(workspace: Workspace, dataset: str, saved: list[Saved]) -> None:
         if st.button("Export", key="export", type="primary", disabled=running, help="One export at a time" if running else None):
             _started(workspace, dataset, reference, layout, name.strip())
         st.checkbox("Replace a file of this name", key="export-replace")
+        st.checkbox(
+            "Leave out rows that the trainer would misread", key="export-leave-out", help="Else such a row is an error that names it"
+        )
 
 
 def _started(workspace: Workspace, dataset: str, reference: str, layout: str, name: str) -> None:
     try:
-        start(workspace, dataset, reference, layout, name, replace=bool(st.session_state.get("export-replace")))
+        options = {option: bool(st.session_state.get(f"export-{option.replace('_', '-')}")) for option in ("replace", "leave_out")}
+        start(workspace, dataset, reference, layout, name, **options)
     except DeftError as error:
         widgets.problem(error)
         return
     st.rerun()
 
 
-def start(workspace: Workspace, dataset: str, reference: str, layout: str, name: str, *, replace: bool = False) -> None:
+def start(workspace: Workspace, dataset: str, reference: str, layout: str, name: str, *, replace: bool, leave_out: bool) -> None:
     """Begins the export in a thread; raises what can be known at once."""
     path = workspace.exports / checked_name(name, "file")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +79,7 @@ def start(workspace: Workspace, dataset: str, reference: str, layout: str, name:
 
     def work() -> None:
         try:
-            job.report = export.export(workspace, reference, path, layout, replace=replace, progress=job.heard)
+            job.report = export.export(workspace, reference, path, layout, replace=replace, leave_out=leave_out, progress=job.heard)
         except Exception as error:  # shown by the page, which asks the job
             job.error = error
             if not isinstance(error, DeftError):

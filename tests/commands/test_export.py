@@ -21,7 +21,7 @@ def best(workspace):
 def test_keys(best, tmp_path):
     path = tmp_path / "best.jsonl"
     report = deft(best, "export", "best@1", str(path), "--layout", "llamafactory")
-    assert list(report) == ["path", "rows", "layout", "selection", "read_back_by", "notes", "snippet", "dataset_info"]
+    assert list(report) == ["path", "rows", "layout", "selection", "read_back_by", "notes", "snippet", "dataset_info", "left_out"]
     assert (report["path"], report["rows"], report["layout"], report["selection"]) == (str(path), 6, "llamafactory", "best@1")
     assert len(path.read_text().splitlines()) == 6
     assert json.loads((tmp_path / "dataset_info.json").read_text())["best"]["ranking"] is True

@@ -201,6 +201,18 @@ def test_rows_that_a_trainer_would_misread_are_named(workspace, tmp_path, folder
     assert f"`deft decide mine drop --id {ids[1]} --id {ids[2]} --id {ids[3]} …`" in caught.value.remedy
     assert [entry.name for entry in folder.iterdir()] == ["mine.jsonl"]
     assert path.read_text() == "as it was"
+    report = export(workspace, "best", path, "llamafactory", replace=True, leave_out=True)
+    assert (report.rows, report.left_out, [record["deft_id"] for record in lines(path)]) == (1, ids[1:], ids[:1])
+    words = f"Left out, since LLaMA-Factory would misread them: 5, the first {ids[1]}: turn 2 is 'user' where it skips all but assistant."
+    assert report.notes == [words]
+
+
+def test_a_file_without_a_row_is_an_error_though_misread_rows_may_be_left_out(workspace, tmp_path, folder):
+    turns = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    imported(workspace, tmp_path, [{"prompt": turns, "chosen": "yes", "rejected": "no"}])
+    select(workspace, "mine")
+    with pytest.raises(InputError, match="turn 2 is 'user'"):
+        export(workspace, "best", folder / "mine.jsonl", "llamafactory", leave_out=True)
 
 
 def test_answers_that_a_reader_takes_for_dates_are_an_error(workspace, tmp_path, folder, without_trl):

@@ -89,6 +89,9 @@ def test_a_row_that_the_trainer_would_misread_is_named(saved: Workspace) -> None
     assert rows[0]["id"] in app.error[0].value.replace("\\", "")
     assert any(text.value == "best-v1-llamafactory.jsonl was not written." for text in app.text)
     assert not (saved.exports / "best-v1-llamafactory.jsonl").exists()
+    checked(widget(app, "checkbox", "Leave out rows that the trainer would misread").check().run())
+    app = export(app, saved)
+    assert app.success[0].value.startswith("11 rows")
 
 
 def test_a_running_export_stands_in_the_sidebar(saved: Workspace) -> None:
