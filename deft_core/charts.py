@@ -60,6 +60,9 @@ TITLES = {  # of the columns whose unit is not in their name
     "tokens_prompt": "length of the prompt, tokens",
     "truncated_tokens": "tokens cut off",
     "turns": "user turns",
+    "score_chosen": "the source's score of the chosen answer",
+    "score_rejected": "the source's score of the rejected answer",
+    "score_margin": "the source's score, chosen minus rejected",
     "n_responses": "answers in a row",
 }
 BINS = 60

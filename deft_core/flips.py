@@ -2,8 +2,8 @@
 
 The light columns follow at once and d does not: it stays that of its score set until the data is scored again. In a pair, chosen and
 rejected change places and margins change their sign. In a ranking, *_rejected is the mean over all that are not top, so it is computed
-anew from the values of the single responses; a saved what-if has none of those, and no value for a flipped ranking. The source's own
-columns stay as they are.
+anew from the values of the single responses; a saved what-if has none of those, and no value for a flipped ranking. The source's
+scores move with their responses; its other columns stay as they are.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deft_core.queries import View
+from deft_core.queries import View, texts
 from deft_core.queries.relation import what_if_columns
 from deft_core.queries.tokens import response_lists
 
 __all__ = ["flipped_row", "flipped_table", "flipped_texts", "swapped"]
 
 WITH_MARGIN = ("reward", "logp", "mean_logp")
-SIDES = (*WITH_MARGIN, "perplexity", "tokens", "characters")
+SIDES = (*WITH_MARGIN, "score", "perplexity", "tokens", "characters")
 
 T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
@@ -84,7 +84,7 @@ class _Columns:
 def _flip_pairs(new: _Columns, rows: Ints, what_ifs: Sequence[Sequence[str]]) -> None:
     for name in SIDES:
         new.swap(f"{name}_chosen", f"{name}_rejected", rows)
-    for name in WITH_MARGIN:
+    for name in (*WITH_MARGIN, "score"):
         new.negate(f"{name}_margin", rows)
     for chosen, rejected, margin, _ in what_ifs:
         new.swap(chosen, rejected, rows)
@@ -96,12 +96,23 @@ def _flip_rankings(new: _Columns, rows: Ints, view: View, what_ifs: Sequence[Seq
     for chosen, rejected, margin, _ in what_ifs:
         for name in (chosen, rejected, margin):
             new[name][rows] = np.nan
+    places = dict(zip(new.table["id"].to_numpy()[rows], rows, strict=True))
+    if len(rows) and "score_chosen" in new:
+        for _, values in texts(view, list(places)).iterrows():
+            for name, value in _source_scores(values).items():
+                new[name][places[values["id"]]] = value
     if len(rows) and view.parts:
-        places = dict(zip(new.table["id"].to_numpy()[rows], rows, strict=True))
         for _, values in response_lists(view, list(places)).iterrows():
             for name, value in flipped_row(values).items():
                 if name in new:
                     new[name][places[values["id"]]] = value
+
+
+def _source_scores(values: pd.Series[Any]) -> dict[str, float]:
+    scores = np.array(swapped(list(values["scores"])), dtype=float)
+    others = scores[np.asarray(values["ranks"]) > 1]
+    chosen, rejected = float(scores[0]), float(others[~np.isnan(others)].mean()) if not np.isnan(others).all() else np.nan
+    return {"score_chosen": chosen, "score_rejected": rejected, "score_margin": chosen - rejected}
 
 
 def flipped_row(values: Mapping[str, Any] | pd.Series[Any]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import pytest
 
 from deft_core import queries
 from deft_core.flips import flipped_row, flipped_table, flipped_texts, swapped
+from deft_core.preferences import Message, Preference, Response
 from tests.score_sets import preferences, write_dataset, write_scores
 
 
@@ -51,6 +52,18 @@ def test_an_answer_without_a_reward_leaves_none():
     found = flipped_row(values)
     assert np.isnan([found["reward_chosen"], found["reward_margin"]]).all()
     assert found["reward_rejected"] == pytest.approx(0.3)
+
+
+def test_the_sources_scores_move_with_their_answers(workspace):
+    prompt = (Message("user", "q"),)
+    pair = Preference(prompt, (Response("a", 1, 4.0), Response("b", 2, 1.0)))
+    ranking = Preference(prompt, (Response("c", 1, 9.0), Response("d", 2, 6.0), Response("e", 3, 1.0)))
+    unrated = Preference(prompt, (Response("f", 1), Response("g", 2), Response("h", 3)))
+    ids = write_dataset(workspace, "rated", [pair, ranking, unrated])
+    view = queries.open_view(workspace, "rated")
+    found = flipped_table(queries.light_table(view), view, ids)[["score_chosen", "score_rejected", "score_margin"]].to_numpy()
+    # of the ranking e d | c: 1 against (6 + 9) / 2 = 7.5
+    assert found[:2].tolist() == [[1.0, 4.0, -3.0], [1.0, 7.5, -6.5]] and np.isnan(found[2]).all()
 
 
 @pytest.fixture

@@ -237,6 +237,20 @@ def test_long_texts_of_the_source_stay_out_of_memory(tmp_path: Path) -> None:
     assert user_sql(view, "SELECT length(extra_topic) AS n FROM pairs").to_pylist() == [{"n": 500}]
 
 
+def test_the_sources_scores_are_columns_where_it_has_some(tmp_path: Path, view: View) -> None:
+    assert "score_chosen" not in light_table(view)
+    workspace, prompt = Workspace(tmp_path), (Message("user", "q"),)
+    made = [
+        Preference(prompt, (Response("a", 1, 9.0), Response("b", 2, 6.0), Response("c", 3, 1.0))),
+        Preference(prompt, (Response("d", 1, 4.0), Response("e", 1, 4.0), Response("f", 2, 2.5))),  # the first two are tied at the top
+        Preference(prompt, (Response("g", 1), Response("h", 2))),
+    ]
+    write_dataset(workspace, "rated", made)
+    table = light_table(open_view(workspace, "rated"))
+    columns = table[["score_chosen", "score_rejected", "score_margin"]].to_numpy()
+    assert columns[:2].tolist() == [[9.0, 3.5, 5.5], [4.0, 2.5, 1.5]] and np.isnan(columns[2]).all()  # (6 + 1) / 2 = 3.5
+
+
 # a person's own question
 
 

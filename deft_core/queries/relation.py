@@ -35,6 +35,11 @@ SCORE_COLUMNS = (
     *("logp_chosen", "logp_rejected", "logp_margin", "mean_logp_chosen", "mean_logp_rejected", "mean_logp_margin"),
     *("perplexity_chosen", "perplexity_rejected", "tokens_prompt", "tokens_chosen", "tokens_rejected", "truncated_tokens"),
 )
+SOURCE_SCORES = {  # of the answers, where the source has them
+    "score_chosen": "scores[1]",
+    "score_rejected": "list_avg(list_filter(scores, lambda score, place: ranks[place] > 1))",
+}
+SOURCE_SCORES["score_margin"] = " - ".join(SOURCE_SCORES.values())
 CATEGORIES_AT_MOST = 1_000  # a text column with more different values is no category, and is not held in memory
 CATEGORY_CHARACTERS = 200
 
@@ -74,6 +79,9 @@ def patterns(paths: Sequence[Path]) -> list[str]:
 def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression] = ()) -> DuckDBPyRelation:
     """All light columns, then one column for each of the source's own, then `more`."""
     rows, names = connection.view("pairs_file"), list(PAIR_COLUMNS)
+    if connection.sql("SELECT 1 FROM pairs_file WHERE list_count(scores) > 0 LIMIT 1").fetchall():
+        rows = rows.select(duckdb.StarExpression(), *(duckdb.SQLExpression(sql).alias(name) for name, sql in SOURCE_SCORES.items()))
+        names += SOURCE_SCORES
     if view.parts:
         scores = connection.view("scores_file")
         kept = [name for name in SCORE_COLUMNS if name in scores.columns]

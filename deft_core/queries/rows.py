@@ -17,6 +17,7 @@ from deft_core.noise import stored
 from deft_core.queries.relation import (
     PAIR_COLUMNS,
     SCORE_COLUMNS,
+    SOURCE_SCORES,
     Column,
     column_kinds,
     connected,
@@ -47,11 +48,11 @@ def columns(view: View) -> list[Column]:
 
 
 def column_names(view: View) -> list[str]:
-    """Every column of the view `pairs`, without opening a file."""
+    """Every column that the view `pairs` has or could have, without opening a file."""
     what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
     scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
     noise = stored.COLUMNS if view.noise else ()
-    return [*PAIR_COLUMNS, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
+    return [*PAIR_COLUMNS, *SOURCE_SCORES, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
 
 
 def light_table(view: View) -> pd.DataFrame:
