@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from deft_core.errors import InputError
@@ -75,7 +76,12 @@ def table(tokens: list[bytes], chosen: Ints, rejected: Ints) -> pd.DataFrame:
 
 def read_table(folder: Path) -> pd.DataFrame:
     """The discrepancy table of a score set's folder."""
-    return pd.read_parquet(folder / "discrepancy.parquet")
+    path = folder / "discrepancy.parquet"
+    try:
+        return pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        found = str(error).strip().splitlines()[0]
+        raise InputError(f"the token table in {path}", found, f"Remove the folder {folder} and score the dataset again.") from None
 
 
 def find_tokens(table: pd.DataFrame, text: str) -> pd.DataFrame:

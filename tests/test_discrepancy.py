@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deft_core.discrepancy import discrepancy, find_tokens, head_vector, moved_tokens, readable, rescore, table
+from deft_core.discrepancy import discrepancy, find_tokens, head_vector, moved_tokens, read_table, readable, rescore, table
 from deft_core.errors import InputError
 
 
@@ -47,6 +47,12 @@ def test_table_has_a_line_for_every_token():
 
 def test_readable_tokens():
     assert [readable(token) for token in (b"\tx", b"\r", "é".encode())] == ["⇥x", "␍", "é"]
+
+
+def test_a_damaged_table_is_an_error_in_words(tmp_path):
+    (tmp_path / "discrepancy.parquet").write_bytes(b"no parquet")
+    with pytest.raises(InputError, match=r"the token table in .*discrepancy\.parquet.*score the dataset again"):
+        read_table(tmp_path)
 
 
 def test_tokens_are_found_by_their_text_the_word_itself_first():

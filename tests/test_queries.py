@@ -132,11 +132,11 @@ def test_the_rows_a_token_decides_come_with_what_it_moves(view: View) -> None:
             ]
             parts = [total / length for total, length in zip(sums, row["tokens"], strict=True)]  # of the mean over T
             moved = parts[0] - np.mean([part for part, rank in zip(parts, ranks, strict=True) if rank > 1])
-            expected[row["id"]] = (times[0], sum(times[1:]), moved)  # in this set the first response alone has rank 1
+            expected[row["id"]] = (times[0], sum(times[1:]), moved, row["reward_margin"])  # in this set the first response alone has rank 1
     found, rows = rows_with_token(view, token, 1000)
     assert rows == len(found) == len(expected) > 10
     for one in found.itertuples():
-        assert (one.in_chosen, one.in_rejected, one.moved) == pytest.approx(expected[one.id], abs=1e-7)
+        assert (one.in_chosen, one.in_rejected, one.moved, one.margin) == pytest.approx(expected[one.id], abs=1e-7)
     assert found["moved"].abs().is_monotonic_decreasing
     first, same = rows_with_token(view, token, 3)
     assert (same, first["id"].tolist()) == (rows, found["id"].head(3).tolist())

@@ -43,27 +43,28 @@ def response_lists(view: View, ids: Sequence[str]) -> pd.DataFrame:
 
 
 def rows_with_token(view: View, token_id: int, limit: int) -> tuple[pd.DataFrame, int]:
-    """(the `limit` scored rows whose margin a token moves most, how many rows have the token): id, in_chosen, in_rejected, moved.
+    """(the `limit` scored rows whose margin a token moves most, how many rows have the token): id, in_chosen, in_rejected, moved, margin.
 
     in_* count it in the top-ranked responses and in all others. `moved` is the part of reward_margin that comes from the places where it
     stands: sum of r_t there over T of the first best response, minus the mean of the same over those not at the top.
     """
     if not view.parts:
-        return pd.DataFrame(columns=["id", "in_chosen", "in_rejected", "moved"]), 0
+        return pd.DataFrame(columns=["id", "in_chosen", "in_rejected", "moved", "margin"]), 0
     question = """
         WITH found AS (
-            SELECT id, token_ids, token_rewards FROM scores_file WHERE list_contains(flatten(token_ids), $token)
+            SELECT id, reward_margin, token_ids, token_rewards FROM scores_file WHERE list_contains(flatten(token_ids), $token)
         ), responses AS (
-            SELECT id, generate_subscripts(ranks, 1) AS place, unnest(ranks) AS rank, unnest(token_ids) AS ids,
+            SELECT id, reward_margin, generate_subscripts(ranks, 1) AS place, unnest(ranks) AS rank, unnest(token_ids) AS ids,
                    unnest(token_rewards) AS rewards
             FROM found JOIN pairs_file USING (id)
         ), parts AS (
-            SELECT id, place, rank, len(list_filter(ids, lambda one: one = $token)) AS times,
+            SELECT id, reward_margin, place, rank, len(list_filter(ids, lambda one: one = $token)) AS times,
                    coalesce(list_sum(list_filter(rewards, lambda reward, i: ids[i] = $token)), 0) / nullif(len(ids), 0) AS part
             FROM responses
         )
         SELECT id, sum(times) FILTER (rank = 1)::INTEGER AS in_chosen, sum(times) FILTER (rank > 1)::INTEGER AS in_rejected,
-               any_value(part) FILTER (place = 1) - avg(part) FILTER (rank > 1) AS moved, count(*) OVER () AS rows
+               any_value(part) FILTER (place = 1) - avg(part) FILTER (rank > 1) AS moved,
+               any_value(reward_margin) AS margin, count(*) OVER () AS rows
         FROM parts GROUP BY id ORDER BY abs(moved) DESC NULLS LAST, id LIMIT $limit
     """
     with explained(view), connected(view) as connection:

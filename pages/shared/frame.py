@@ -17,6 +17,7 @@ from pages.shared import activity, resources, state, widgets
 PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "overview.py": ("Overview", ":material/home:", "What is here, and what is next?"),
     "datasets.py": ("Data", ":material/database:", "What was read, and what was refused?"),
+    "discrepancy.py": ("Discrepancy", ":material/balance:", "Which tokens separate chosen from rejected, and how sure is that?"),
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
     "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
 }

@@ -20,12 +20,16 @@ FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
 SELECTION, TAB = "selection", "tab"
+PANEL, TOP, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "find", "token", "token-page"
+MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
 OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE, SELECTION, *RULE)
+OF_ONE_DATASET += (FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT)
 
 # keys of the session alone
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
 _ALLOWED = "_allowed"
+COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
 
