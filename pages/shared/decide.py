@@ -35,7 +35,7 @@ def row(look: Look, row_id: str) -> None:
                 on_click=decide,
                 args=(look, "follow" if on and kind != "flip" else kind, [row_id]),
             )
-    steps(look)
+    _steps(look, "row")
     _words(look, row_id)
 
 
@@ -130,27 +130,32 @@ def _decide_whole(look: Look, kind: str) -> None:
 
 
 def steps(look: Look) -> None:
-    """Undo and redo: each button names the decision it is about, and does that one or nothing. Beside them what has been saved."""
-    decisions = look.decided.decisions
+    """Undo and redo, and what has been saved. Beside a row that is open they have no keys: its own have them."""
+    _steps(look, "list")
+
+
+def _steps(look: Look, place: str) -> None:
+    """Each button names the decision it is about, and does that one or nothing."""
+    decisions, first = look.decided.decisions, place == "row" or not state.value(state.ROW)
     if error := state.take_failure():
         state.set_said("")
         widgets.problem(error)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for kind, target, key in (("undo", decisions.undoable, "u"), ("redo", decisions.redoable, "shift+u")):
-            _step_button(look, kind, target, key)
-        if state.said():
+            _step_button(look, kind, target, f"{place}-{kind}", key if first else None)
+        if state.said() and first:
             st.caption(f":material/check: {widgets.plain(excerpt(state.said(), 80))}", width="content")
 
 
-def _step_button(look: Look, kind: str, target: Event | None, key: str) -> None:
+def _step_button(look: Look, kind: str, target: Event | None, key: str, shortcut: str | None) -> None:
     label = f"{kind}: {widgets.plain(excerpt(overrides.words(target), 50))}" if target else kind
     st.button(
         label,
-        key=f"step-{kind}",
+        key=key,
         icon=f":material/{kind}:",
         type="tertiary",
         disabled=target is None,
-        shortcut=key,
+        shortcut=shortcut,
         on_click=_step,
         args=(look, kind, target),
     )
