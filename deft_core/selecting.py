@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deft_core import flips, overrides, queries, selection
-from deft_core.overrides import Decisions, Event
+from deft_core.overrides import Decisions
 from deft_core.rule import Rule
 from deft_core.selection import Ids, Subset
 from deft_core.selections import Draft
 from deft_core.workspace import Workspace
 
-__all__ = ["draft", "drafted", "replayed"]
+__all__ = ["draft", "drafted", "record"]
 
 
 def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None = queries.NEWEST) -> Draft:
@@ -29,13 +28,15 @@ def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None =
     where = np.isin(np.arange(len(table)), ids.positions(queries.where_ids(view, rule.where))) if rule.where else None
     kept = selection.kept(table, rule, where, ids=ids)
     both = selection.subset(table, kept, decisions, ids=ids)
-    return drafted(dataset, view.score_id, table, rule, both, decisions, replayed(decisions, events))
+    return drafted(
+        dataset, view.score_id, table, rule, both, decisions, record(decisions, len(events), events[-1].event if events else None)
+    )
 
 
 def drafted(
     dataset: str, score_id: str | None, table: pd.DataFrame, rule: Rule, subset: Subset, decisions: Decisions, record: dict[str, Any]
 ) -> Draft:
-    """`table` has its flipped rows turned round; `record` is what `replayed` says."""
+    """`table` has its flipped rows turned round; `record` is what the function of that name says."""
     by = pd.Series("rule", table.index)
     by.iloc[subset.added] = "hand"
     rows = pd.DataFrame({"id": table["id"], "by": by, "value": table[rule.by].astype(float)})[subset.mask].reset_index(drop=True)
@@ -44,6 +45,6 @@ def drafted(
     return Draft(dataset, score_id, rule, rows, dropped, record)
 
 
-def replayed(decisions: Decisions, events: Sequence[Event]) -> dict[str, Any]:
-    """Which decisions a selection was made with: up to which event of the log, and what they come to."""
-    return {"events": len(events), "through": events[-1].event if events else None, **decisions.counts()}
+def record(decisions: Decisions, events: int, through: str | None) -> dict[str, Any]:
+    """Which decisions a selection was made with: how many events of the log, the last of them, and what they come to."""
+    return {"events": events, "through": through, **decisions.counts()}

@@ -29,7 +29,7 @@ from deft_core.rule import Rule
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, read_json, write_json
 
-__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "delete", "kept_rows", "listing", "newest", "parse"]
+__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "kept_rows", "listing", "newest", "parse"]
 __all__ += ["read", "rename", "restore", "save", "versions"]
 
 SCHEMA = pa.schema([("id", pa.string()), ("flipped", pa.bool_()), ("by", pa.string()), ("value", pa.float64())])
@@ -182,7 +182,11 @@ def _listed(workspace: Workspace, name: str, version: int) -> Listed:
 
 def compare(workspace: Workspace, a: str, b: str) -> Comparison:
     """Which rows two versions have in common; `a` and `b` as `parse` reads them."""
-    first, second = (kept_rows(workspace, *parse(reference)).set_index("id")["flipped"] for reference in (a, b))
+    return compared(*(kept_rows(workspace, *parse(reference)).set_index("id")["flipped"] for reference in (a, b)))
+
+
+def compared(first: pd.Series[bool], second: pd.Series[bool]) -> Comparison:
+    """The same of two subsets given by what is flipped of them, by id."""
     both = first.index.intersection(second.index).sort_values()
     otherwise = both[first.loc[both].to_numpy() != second.loc[both].to_numpy()]
     only_a, only_b = first.index.difference(second.index), second.index.difference(first.index)

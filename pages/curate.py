@@ -43,14 +43,21 @@ def _usual_rule() -> None:
 
 
 def _picked(picked: Picked) -> None:
-    st.metric("kept", f"{picked.subset.mask.sum():,}", delta=f"of {picked.train.sum():,}", delta_color="off", delta_arrow="off")
-    _tabs(picked)
+    effects.figures(picked)
+    chart, changes = st.columns([7, 5], gap="medium")
+    with chart:
+        cut_chart.draw(picked)
+        amount_bar.draw(picked)
+    with changes:
+        effects.composition_table(picked)
+        effects.overlaps(picked)
+    marks.flips(picked.look)
+    marks.gone(picked.look)
+    save_bar.draw(picked)
     export_bar.draw(picked)
 
 
 def _tabs(picked: Picked) -> None:
-    if not TABS:
-        return
     names = list(TABS)
     chosen = state.value(state.TAB) if state.value(state.TAB) in names else names[0]
     key = state.mirror("tab", chosen)
@@ -64,3 +71,4 @@ def _open(tab: str) -> None:
 
 
 open_page("curate.py", body)
+    _tabs(picked)

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from deft_core import selection
+from deft_core.filters import Where
 from deft_core.overrides import Decisions
 from deft_core.rule import Rule
 from deft_core.selection import Floats, Ids, Ints, Mask, Subset
@@ -57,7 +58,8 @@ def looked(frame: Frame) -> tuple[Look, Decided, Ids]:
 
 def pick(frame: Frame, look: Look, decided: Decided, ids: Ids, rule: Rule) -> Picked:
     """What the rule and the decisions come to; raises what is wrong with the rule's column or condition."""
-    where = resources.where(look.version, rule.where, look.view, look.table, ids) if rule.where else None
+    version = resources.version(look.view)  # a condition sees the rows as they were scored
+    where = resources.rows_where(version, Where(rule.where), look.view, look.table) if rule.where else None
     pool = selection.pool(look.table, rule, where)
     order = resources.ranking(look.version, rule.by, look.table, ids)
     kept = selection.kept(look.table, rule, where, ids=ids, order=order)

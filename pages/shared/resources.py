@@ -19,16 +19,18 @@ import pandas as pd
 import psutil
 import streamlit as st
 
-from deft_core import charts, importing, overrides, processes, queries
-from deft_core.errors import InputError
+from deft_core import charts, composition, contrast, importing, overrides, processes, queries, selections
+from deft_core.cost import ModelSize
+from deft_core.errors import DeftError, InputError
 from deft_core.filters import Filter, Search, Where
-from deft_core.flips import flipped_table
+from deft_core.flips import flipped_table, flipped_texts
 from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
 from deft_core.reading import excerpt
 from deft_core.selection import Ids, Ints, Mask
 from deft_core.selection import ranking as ranking_of
-from deft_core.workspace import Workspace, default_root
+from deft_core.status import read_status
+from deft_core.workspace import Workspace, default_root, read_json
 
 Version = tuple[Any, ...]
 
@@ -212,12 +214,91 @@ def ranking(version: Version, column: str, _table: pd.DataFrame, _ids: Ids) -> I
     return ranking_of(numbers(_table, column), _ids)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Asking for the condition …")
-def where(version: Version, sql: str, _view: View, _table: pd.DataFrame, _ids: Ids) -> Mask:
-    """The rows for which a person's own condition is true."""
-    mask: Mask = np.zeros(len(_table), dtype=bool)
-    mask[_ids.positions(queries.where_ids(_view, sql))] = True
-    return mask
+@st.cache_resource(max_entries=6, show_spinner=False)
+def bins(version: Version, column: str, _table: pd.DataFrame, _axis: charts.Axis) -> npt.NDArray[np.uint8]:
+    return charts.bins(numbers(_table, column), _axis)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def whole(version: Version, _table: pd.DataFrame, _train: Mask) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Means and shares of sources over all training rows."""
+    return composition.means(_table, _train), composition.shares(_table, _train)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Kept and dropped rows beside each other, from a sample of each."""
+
+    texts: tuple[pd.DataFrame, pd.DataFrame]  # id, prompt (its last turn), chosen, rejected (the worst)
+    words: pd.DataFrame  # as contrast.distinguishing has them
+    rates: pd.DataFrame  # lengths and refusals, a column a side
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading texts of both sides …")
+def contrasted(version: Version, kept: tuple[str, ...], dropped: tuple[str, ...], column: str, _view: View, _decided: Decided) -> Contrast:
+    flipped = _decided.decisions.flipped
+    sides = _sample_texts(_view, kept, flipped), _sample_texts(_view, dropped, flipped)
+    counts = [contrast.word_counts(side[column]) for side in sides]
+    words = contrast.distinguishing(counts[0], counts[1])
+    return Contrast(sides, words, pd.DataFrame({"kept": _rates(sides[0]), "dropped": _rates(sides[1])}))
+
+
+def _sample_texts(view: View, ids: tuple[str, ...], flipped: frozenset[str]) -> pd.DataFrame:
+    found = flipped_texts(queries.texts(view, ids), flipped)
+    prompts = [messages[-1]["content"] if len(messages) else "" for messages in found["prompt"]]
+    answers = {side: [answers[place] for answers in found["responses"]] for side, place in (("chosen", 0), ("rejected", -1))}
+    return pd.DataFrame({"id": found["id"], "prompt": prompts} | answers)
+
+
+def _rates(texts: pd.DataFrame) -> pd.Series[str]:
+    found = {}
+    for side in ("chosen", "rejected"):
+        lengths = [len(contrast.words(text)) for text in texts[side]]
+        found[f"words, {side}"] = f"{sum(lengths) / len(lengths):,.1f}"
+        found[f"refusals, {side}"] = f"{contrast.refusal_rate(list(texts[side])):.1%}"
+    return pd.Series(found)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What scoring this set took on this machine, and the model's size; None where the files do not say."""
+
+    tokens_per_second: float | None
+    seconds: float
+    device: str
+    size: ModelSize | None
+
+
+def measured(workspace: Workspace, view: View) -> Measured:
+    if not view.score_id:
+        return Measured(None, 0.0, "", None)
+    folder = workspace.score_set(view.dataset, view.score_id)
+    status, about = read_status(folder) or {}, read_json(folder / "score.json")
+    size = None
+    if {"parameters", "layers"} <= about.keys() and (folder / "head.npy").is_file():
+        vocabulary, hidden = np.load(folder / "head.npy", mmap_mode="r").shape
+        size = ModelSize(about["parameters"], about["layers"], hidden, vocabulary)
+    return Measured(status.get("tokens_per_second"), float(status.get("seconds", 0.0)), str(about.get("device", "")), size)
+
+
+def other_selections(workspace: Workspace, view: View, ids: Ids) -> list[tuple[str, Ints]]:
+    """The newest version of every selection of the dataset, newest first, and where its rows stand; damaged ones are left out."""
+    newest: dict[str, selections.Saved] = {}
+    for one in selections.listing(workspace, view.dataset):
+        if one.about and (one.name not in newest or newest[one.name].version < one.version):
+            newest[one.name] = one.about
+    found = []
+    for saved in newest.values():
+        with suppress(DeftError):
+            found.append(
+                (saved.reference, _kept_positions(queries.pairs_version(view), saved.name, saved.version, saved.created, workspace, ids))
+            )
+    return found
+
+
+@st.cache_resource(max_entries=40, show_spinner=False)
+def _kept_positions(version: Version, name: str, number: int, created: str, _workspace: Workspace, _ids: Ids) -> Ints:
+    return _ids.positions(selections.kept_rows(_workspace, name, number)["id"].tolist())
 
 
 @st.cache_data(max_entries=20, ttl=300, show_spinner="Reading the first rows …")
@@ -309,7 +390,7 @@ def _started(root: str) -> dict[str, tuple[int, float]]:
 def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: int | None) -> None:
     pid = processes.start_scoring(workspace.root, dataset, *model, **settings)
     with suppress(psutil.NoSuchProcess):
-        _started(str(workspace.root))[dataset] = (pid, psutil.Process(pid).create_time())
+        _started(str(workspace.root))[name] = (pid, psutil.Process(pid).create_time())
 
 
 def scorer_lives(workspace: Workspace, dataset: str | None = None) -> bool:

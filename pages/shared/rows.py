@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -83,6 +85,39 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
 
 def _names(look: Look, sorted_by: str) -> list[str]:
     """The usual columns, and those that the sort or a filter is about."""
+def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str]) -> None:
+    """A few rows as a list of their own, in the order given; a click on a cell opens the row."""
+    page = look.table.iloc[positions]
+    ids = list(page["id"])
+
+    def picked() -> None:
+        for row, _ in state.take_drawing(name).get("cells", [])[:1]:
+            state.put(state.ROW, ids[row])
+
+    marks = [mark for mark, word in resources.MARKS.items() if (page[mark] != word).any()]
+    shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]].copy())
+    shown.insert(0, "open", ["▶" if row == state.value(state.ROW) else "" for row in ids])
+    shown.insert(1, "last turn", resources.last_turns(queries.pairs_version(look.view), tuple(ids), EXCERPT_CHARACTERS, look.view))
+    st.dataframe(
+        shown,
+        key=state.drawing_key(name),
+        on_select=picked,
+        selection_mode="single-cell",
+        hide_index=True,
+        placeholder="",
+        column_config=_formats(shown),
+        height=36 * (len(shown) + 1) + 3,
+    )
+
+
+def _words(shown: pd.DataFrame) -> pd.DataFrame:
+    """Categories as short texts; nothing where nothing was decided."""
+    for name in shown.select_dtypes("category"):
+        unmarked = resources.MARKS.get(str(name))
+        shown[name] = [None if pd.isna(value) or value == unmarked else excerpt(str(value), 60) for value in shown[name]]
+    return shown
+
+
     marks = [name for name, word in resources.MARKS.items() if (look.table[name].cat.categories != word).any()]
     asked = [sorted_by, *marks, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
     return [name for name in dict.fromkeys((*asked, *SHOWN)) if name in look.table and name != "id"]

@@ -50,6 +50,12 @@ def put(rule: Rule) -> None:
     state.put(state.PAGE)
 
 
+def use(rule: Rule) -> None:
+    """The rule of a saved version; its condition is a person's own, from this workspace."""
+    state.allow(rule.where)
+    put(rule)
+
+
 def draw(rule: Rule, numbers: Sequence[str]) -> None:
     """What is kept, by which column, under which condition."""
     keep, by, where = st.columns([2, 3, 5])

@@ -28,7 +28,9 @@ OF_ONE_DATASET += (FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, 
 
 # keys of the session alone
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
-_ALLOWED = "_allowed"
+_ALLOWED, _SAVED = "_allowed", "_saved"
+OF_ONE_DATASET += (RELATED,)
+
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
@@ -207,3 +209,12 @@ def set_failure(error: DeftError) -> None:
 def take_failure() -> DeftError | None:
     error: DeftError | None = st.session_state.pop(_FAILURE, None)
     return error
+def set_saved(words: str) -> None:
+    """What was saved or changed on disk; shown once, by the run that follows."""
+    st.session_state[_SAVED] = words
+
+
+def take_saved() -> str:
+    return str(st.session_state.pop(_SAVED, ""))
+
+

@@ -1,0 +1,131 @@
+"""How much a rule keeps: by share, by number of rows or by value, with a slider and as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from deft_core import selection
+from deft_core.rule import STRATA, WITHIN
+from pages.shared import resources, rule_bar, state
+from pages.shared.picked import Picked
+
+UNITS = {"fraction": "share", "count": "rows", "value": "value"}
+
+
+def draw(picked: Picked) -> None:
+    if picked.rule.keep == "range":
+        _range(picked)
+    else:
+        _amount(picked)
+    _by_chance(picked)
+
+
+def _amount(picked: Picked) -> None:
+    rule, members = picked.rule, int(picked.pool.sum())
+    units = [unit for unit in UNITS if unit != "value" or rule.keep in ("highest", "lowest")]
+    current = next(unit for unit in units if getattr(rule, unit) is not None)
+    choice, slider, number = st.columns([4, 7, 3], vertical_alignment="bottom")
+    key = state.mirror("unit", current)
+
+    def changed() -> None:
+        rule_bar.change(rule, **_same(picked, st.session_state[key] or current))
+
+    with choice:
+        st.segmented_control("amount by", units, key=key, format_func=UNITS.__getitem__, on_change=changed, label_visibility="collapsed")
+    if current == "fraction":
+        both: dict[str, Any] = {"low": 0.1, "high": 100.0, "step": 0.1, "value": 100 * float(rule.fraction or 0), "format": "%g %%"}
+        _slider(slider, "fraction", lambda percent: rule_bar.change(rule, fraction=round(percent / 100, 8)), **both)
+        _number(number, "fraction", lambda percent: rule_bar.change(rule, fraction=round(percent / 100, 8)), **(both | {"low": 0.0001}))
+    elif current == "count":
+        both = {"low": 1, "high": max(members, 2), "step": 1, "value": int(rule.count or 1), "format": "%d"}
+        _slider(slider, "count", lambda rows: rule_bar.change(rule, count=rows), **both)
+        _number(number, "count", lambda rows: rule_bar.change(rule, count=rows), **both)
+    else:
+        _value(picked, slider, number)
+
+
+def _value(picked: Picked, slider: Any, number: Any) -> None:
+    rule, edges = picked.rule, resources.axis(picked.look.version, (picked.rule.by,), picked.look.table).edges
+    both: dict[str, Any] = {"low": float(edges[0]), "high": float(edges[-1]), "step": float(edges[-1] - edges[0]) / 500, "format": "%.5g"}
+    both["value"] = float(rule.value or 0.0)
+    _slider(slider, "value", lambda value: rule_bar.change(rule, value=_short(value)), **both)
+    _number(number, "value", lambda value: rule_bar.change(rule, value=_short(value)), **(both | {"low": None, "high": None}))
+
+
+def _range(picked: Picked) -> None:
+    rule, edges = picked.rule, resources.axis(picked.look.version, (picked.rule.by,), picked.look.table).edges
+    ends = (float(edges[0]) if rule.low is None else rule.low, float(edges[-1]) if rule.high is None else rule.high)
+    low, slider, high = st.columns([3, 8, 3], vertical_alignment="bottom")
+    step = float(edges[-1] - edges[0]) / 500
+
+    def put(low: float, high: float) -> None:
+        rule_bar.change(rule, low=_short(min(low, high)), high=_short(max(low, high)))
+
+    open_number: dict[str, Any] = {"low": None, "high": None, "step": step, "format": "%.5g"}
+    _number(low, "low", lambda value: put(value, ends[1]), value=ends[0], **open_number)
+    _number(high, "high", lambda value: put(ends[0], value), value=ends[1], **open_number)
+    shown = tuple(float(np.clip(end, edges[0], edges[-1])) for end in ends)
+    key = state.mirror("range-slider", shown)
+    with slider:
+        st.slider(
+            "range",
+            *(float(edges[0]), float(edges[-1])),
+            step=step,
+            format="%.5g",
+            key=key,
+            on_change=lambda: put(*st.session_state[key]),
+            label_visibility="collapsed",
+        )
+
+
+def _slider(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
+    key = state.mirror(f"{name}-slider", min(max(value, low), high))
+    place.slider(
+        name, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
+    )
+
+
+def _number(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
+    key = state.mirror(f"{name}-number", value if low is None else min(max(value, low), high))
+    label = f"{UNITS.get(name, name)}{', %' if name == 'fraction' else ''}"
+    format = "%g" if name == "fraction" else format
+    place.number_input(
+        label, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
+    )
+
+
+def _short(value: float) -> float:
+    """Six digits: what an address can bear."""
+    return float(f"{value:.6g}")
+
+
+def _same(picked: Picked, unit: str) -> dict[str, Any]:
+    """The amount in another unit that keeps the same rows, or as near as can be."""
+    rows, members = int(picked.kept.sum()), int(picked.pool.sum())
+    if unit == "count":
+        return {"count": max(1, rows)}
+    if unit == "fraction":
+        return {"fraction": min(1.0, max(1e-6, round(rows / max(1, members), 6)))}
+    return {"value": next(iter(selection.cuts(picked.rule, picked.values(), picked.kept)), 0.0)}
+
+
+def _by_chance(picked: Picked) -> None:
+    """The settings of rules by strata and by chance."""
+    rule = picked.rule
+    by_chance = rule.keep == "random" or (rule.keep, rule.within) == ("stratified", "random")
+    if rule.keep not in ("random", "stratified"):
+        return
+    strata, within, seed = st.columns(3)
+    if rule.keep == "stratified":
+        for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
+            key = state.mirror(name, getattr(rule, name))
+            place.selectbox(
+                label, options, key=key, on_change=lambda name=name, key=key: rule_bar.change(rule, **{name: st.session_state[key]})
+            )
+    if by_chance:
+        key = state.mirror("seed", rule.seed)
+        seed.number_input("seed", step=1, key=key, on_change=lambda: rule_bar.change(rule, seed=int(st.session_state[key])))

@@ -1,0 +1,146 @@
+"""What keeping these rows comes to and changes: rows, tokens, time and memory, composition, overlap with other subsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import psutil
+import streamlit as st
+
+from deft_core import charts, composition, cost, selection
+from deft_core.charts import COLOURS
+from deft_core.status import duration
+from pages.shared import resources, widgets
+from pages.shared.picked import Picked
+
+SOURCES = 4  # shown of the shares that change most
+OTHERS = 4  # selections whose overlap is shown
+
+
+def figures(picked: Picked) -> None:
+    mask, rows = picked.subset.mask, int(picked.subset.mask.sum())
+    with st.container(horizontal=True, gap="large"):
+        train = int(picked.train.sum())
+        _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
+        _figure("dropped", f"{train - rows:,}", "training rows that are not kept")
+        if rows and "tokens_chosen" in picked.look.table:
+            tokens = cost.pair_tokens(*(picked.values(f"tokens_{name}")[mask] for name in ("prompt", "chosen", "rejected")))
+            _cost(picked, tokens[~np.isnan(tokens)])
+
+
+def _figure(label: str, value: str, below: str, help: str | None = None) -> None:
+    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
+
+
+def _by_hand(picked: Picked) -> str | None:
+    added, removed = len(picked.subset.added), len(picked.subset.removed)
+    if not added and not removed:
+        return None
+    return f"The rule keeps {picked.kept.sum():,}; by hand {added:,} more are kept and {removed:,} of them dropped."
+
+
+def _cost(picked: Picked, tokens: selection.Floats) -> None:
+    """Tokens of one epoch, and what it would take on this device."""
+    measured = resources.measured(picked.frame.workspace, picked.look.view)
+    help = "Prompt and chosen, prompt and rejected of every kept pair: what one epoch of a pair loss reads."
+    _figure("tokens an epoch", f"{tokens.sum():,.0f}", f"{tokens.mean():,.0f} a pair" if len(tokens) else "–", help)
+    if measured.tokens_per_second:
+        seconds = cost.training_seconds(float(tokens.sum()), measured.tokens_per_second)
+        speed = f"{measured.tokens_per_second:,.0f} tokens a second that scoring reached on this machine"
+        help = f"An estimate: 3 forward passes (one forward, backward as much as two) at the {speed}."
+        _figure("training, estimated", f"≈ {duration(seconds)} an epoch", f"scoring took {duration(measured.seconds)}", help)
+    if measured.size and len(tokens):
+        need = cost.training_bytes(measured.size, float(tokens.max()))
+        size = f"{measured.size.parameters / 1e6:,.0f} million parameters"
+        help = (
+            f"An estimate for full fine-tuning, one pair a step: 16 bytes for each of {size} (weights, gradients, two moments), "
+            f"and activations and logits of the longest kept pair ({tokens.max():,.0f} tokens)."
+        )
+        here = f"of {psutil.virtual_memory().total / 1e9:,.1f} GB here" if measured.device == "cpu" else f"on {measured.device}"
+        _figure("memory, estimated", f"≈ {need / 1e9:,.1f} GB", here, help)
+
+
+# how the subset differs from the whole
+
+
+def composition_table(picked: Picked) -> None:
+    table, version = picked.look.table, picked.look.version
+    mask = picked.subset.mask
+    whole_means, whole_shares = resources.whole(version, table, picked.train)
+    columns = list(dict.fromkeys([*whole_means.index, picked.rule.by]))
+    kept = composition.means(table, mask, columns)
+    if picked.rule.by not in whole_means:
+        whole_means = pd.concat([whole_means, composition.means(table, picked.train, [picked.rule.by])])
+    lines = [
+        (charts.title(name), _number(whole_means[name]), _number(kept[name]), _change(whole_means[name], kept[name])) for name in columns
+    ]
+    shares = composition.shares(table, mask)
+    if len(shares) > 1:
+        moved = (shares - whole_shares).abs().sort_values(ascending=False, kind="stable").index[:SOURCES]
+        for name in moved:
+            line = (
+                f"source {name or '(none)'}",
+                f"{whole_shares[name]:.1%}",
+                f"{shares[name]:.1%}",
+                f"{100 * (shares[name] - whole_shares[name]):+.1f}",
+            )
+            lines.append(line)
+    _lines(("mean or share", "all training rows", "kept", "change"), lines)
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.1f}"
+
+
+def _change(whole: float, kept: float) -> str:
+    if np.isnan(whole) or np.isnan(kept):
+        return ""
+    return f"{100 * (kept - whole) / whole:+.0f} %" if whole > 0 and kept > 0 and min(whole, kept) > 0.5 else f"{kept - whole:+.3g}"
+
+
+def _lines(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    head = f'<thead style="opacity:.7">{_line(heads, "th")}</thead>'
+    body = "".join(_line(cells, "td") for cells in lines)
+    style = "width:100%;border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums"
+    st.html(f'<table style="{style}">{head}<tbody>{body}</tbody></table>')
+
+
+def _line(cells: Sequence[str], tag: str) -> str:
+    first, *rest = (widgets.html(cell) for cell in cells)
+    style = "text-align:right;padding:.1rem 0 .1rem .8rem;font-weight:inherit;white-space:nowrap"
+    numbers = "".join(f'<{tag} style="{style}">{cell}</{tag}>' for cell in rest)
+    return f'<tr><{tag} style="text-align:left;font-weight:inherit">{first}</{tag}>{numbers}</tr>'
+
+
+# overlap
+
+
+def overlaps(picked: Picked) -> None:
+    """With a random subset of the same size, expected and drawn once, and with the other selections of the dataset."""
+    rows = int(picked.subset.mask.sum())
+    members = selection.control_pool(picked.look.table, picked.rule, picked.decisions, picked.where, ids=picked.ids)
+    lines = []
+    if rows and members.any():
+        drawn = selection.control(members, picked.ids, rows, seed=picked.rule.seed + 1)
+        expected = rows * int((picked.subset.mask & members).sum()) / max(rows, int(members.sum()))
+        lines.append(
+            (
+                f"{rows:,} random rows of the same pool",
+                f"{expected:,.1f} expected",
+                f"{(drawn & picked.subset.mask).sum():,} in one draw",
+                "random",
+            )
+        )
+    for reference, positions in resources.other_selections(picked.frame.workspace, picked.look.view, picked.ids)[:OTHERS]:
+        both = int(picked.subset.mask[positions].sum())
+        lines.append((reference, f"{both:,} of its {len(positions):,}", f"{both / max(1, rows):.0%} of kept", "kept"))
+    if lines:
+        body = "".join(_overlap(*line) for line in lines)
+        st.html(f'<div style="font-size:.88rem"><div style="opacity:.7">rows in common with</div>{body}</div>')
+
+
+def _overlap(name: str, first: str, second: str, colour: str) -> str:
+    square = f'<span style="color:{COLOURS[colour]}">■</span>'
+    return f"<div>{square} {widgets.html(name)}: <b>{widgets.html(first)}</b>, {widgets.html(second)}</div>"

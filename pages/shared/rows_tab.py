@@ -1,0 +1,36 @@
+"""Kept and Dropped: all rows, 25 a page, and one of them read."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from deft_core.selection import Mask
+from pages.shared import inspector, resources, rows, state
+from pages.shared.picked import Picked
+
+
+def kept(picked: Picked) -> None:
+    _listed(picked, picked.subset.mask, "Nothing is kept. Keep more, or widen the condition.")
+
+
+def dropped(picked: Picked) -> None:
+    _listed(picked, picked.dropped, "Nothing is dropped: every training row is kept.")
+
+
+def _listed(picked: Picked, mask: Mask, nothing: str) -> None:
+    if not mask.any():
+        st.info(nothing)
+        return
+    look, row_id = picked.look, state.value(state.ROW)
+    column, descending = rows.sorting(look)
+    version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
+    everything = resources.order(version, column, descending, look.table)
+    positions = everything[mask[everything]]
+    if not row_id:
+        rows.table(look, positions, "")
+        return
+    left, right = st.columns([5, 7], gap="medium")
+    with left:
+        rows.table(look, positions, row_id)
+    with right, st.container(border=True):
+        inspector.inspect(look, row_id, positions)

@@ -1,0 +1,46 @@
+"""Saving the subset as a version of a selection."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from deft_core import selecting, selections
+from deft_core.errors import DeftError
+from pages.shared import resources, state, widgets
+from pages.shared.picked import Picked
+
+NAME, NOTE = "save-name", "save-note"
+
+
+def draw(picked: Picked) -> None:
+    rows = int(picked.subset.mask.sum())
+    with st.container(border=True):
+        name, note, button = st.columns([3, 5, 2], vertical_alignment="bottom")
+        name.text_input("Save as a version of", value=state.value(state.SELECTION), key=NAME, placeholder="a name, e.g. best-5")
+        note.text_input("Note", key=NOTE, placeholder="what it is for")
+        button.button(
+            f"Save {widgets.count(rows, 'row')}", type="primary", disabled=not rows, on_click=_save, args=(picked,), width="stretch"
+        )
+        if error := state.take_failure():
+            widgets.problem(error)
+        if said := state.take_saved():
+            st.success(widgets.plain(said))
+
+
+def _save(picked: Picked) -> None:
+    name, look = state.typed(NAME), picked.look
+    try:
+        record = selecting.record(picked.decisions, picked.decided.events, picked.decided.through)
+        draft = selecting.drafted(look.view.dataset, look.view.score_id, look.table, picked.rule, picked.subset, picked.decisions, record)
+        saved = selections.save(resources.workspace(), name, draft, state.typed(NOTE))
+    except DeftError as error:
+        state.set_failure(error)
+        return
+    except OSError as error:
+        state.set_failure(
+            DeftError("to write the selection to disk", error.strerror or str(error), "Nothing was saved. See to the disk and its rights.")
+        )
+        return
+    state.put(state.SELECTION, saved.name)
+    state.set_typed(NOTE, "")
+    state.set_saved(f"Saved {saved.reference}: {saved.kept:,} rows, fingerprint {saved.fingerprint}")
