@@ -7,11 +7,35 @@ from collections.abc import Callable
 import streamlit as st
 
 from deft_core.errors import DeftError
-from pages.shared import export_bar, resources, rule_bar, state, widgets
+from pages.shared import (
+    amount_bar,
+    borderline_tab,
+    contrast_tab,
+    cut_chart,
+    decision_tabs,
+    effects,
+    export_bar,
+    marks,
+    resources,
+    rows_tab,
+    rule_bar,
+    save_bar,
+    state,
+    versions_tab,
+    widgets,
+)
 from pages.shared.frame import Frame, open_page, page
 from pages.shared.picked import Picked, looked, pick
 
-TABS: dict[str, Callable[[Picked], None]] = {}  # by name, in order; only the open one runs
+TABS: dict[str, Callable[[Picked], None]] = {  # in order; only the open one runs
+    "Borderline": borderline_tab.draw,
+    "Kept": rows_tab.kept,
+    "Dropped": rows_tab.dropped,
+    "Contrast": contrast_tab.draw,
+    "Decisions": decision_tabs.decisions,
+    "Conflicts": decision_tabs.conflicts,
+    "Versions": versions_tab.draw,
+}
 
 
 def body(frame: Frame) -> None:
@@ -55,6 +79,7 @@ def _picked(picked: Picked) -> None:
     marks.gone(picked.look)
     save_bar.draw(picked)
     export_bar.draw(picked)
+    _tabs(picked)
 
 
 def _tabs(picked: Picked) -> None:
@@ -71,4 +96,3 @@ def _open(tab: str) -> None:
 
 
 open_page("curate.py", body)
-    _tabs(picked)

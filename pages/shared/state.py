@@ -18,19 +18,23 @@ from deft_core.filters import Filter, from_text, to_text
 DATASET, SCORES = "dataset", "scores"
 FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
+RELATIONS, RELATED, RELATION = "relations", "related", "relation"  # the matrix: open, its columns, what it shows
+NOISE = "noise"  # the signal whose rows are shown
+PLACES = "places"  # whether places in the kept set are told
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
-SELECTION, TAB = "selection", "tab"
-PANEL, TOP, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "find", "token", "token-page"
+SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
+PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "token", "token-page"
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
-OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, REASON, REFUSED_PAGE, SELECTION, *RULE)
+OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE)
 OF_ONE_DATASET += (FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT)
 
-# keys of the session alone
-_ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
-_ALLOWED, _SAVED = "_allowed", "_saved"
 OF_ONE_DATASET += (RELATED,)
 
+# keys of the session alone
+_REFUSED = "_refused"
+_ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
+_ALLOWED, _SAVED = "_allowed", "_saved"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
@@ -112,6 +116,16 @@ def allow(sql: str) -> None:
 
 def allowed(sql: str) -> bool:
     return sql in st.session_state.get(_ALLOWED, set())
+
+
+def set_refused(error: DeftError | None) -> None:
+    """Why the condition that stands in its box cannot work."""
+    st.session_state[_REFUSED] = error
+
+
+def refused() -> DeftError | None:
+    error: DeftError | None = st.session_state.get(_REFUSED)
+    return error
 
 
 # widgets
@@ -199,6 +213,15 @@ def place(row: str, here: int) -> int:
     return int(there)
 
 
+def set_saved(words: str) -> None:
+    """What was saved or changed on disk; shown once, by the run that follows."""
+    st.session_state[_SAVED] = words
+
+
+def take_saved() -> str:
+    return str(st.session_state.pop(_SAVED, ""))
+
+
 # an error met in a callback, shown by the run that follows
 
 
@@ -209,12 +232,3 @@ def set_failure(error: DeftError) -> None:
 def take_failure() -> DeftError | None:
     error: DeftError | None = st.session_state.pop(_FAILURE, None)
     return error
-def set_saved(words: str) -> None:
-    """What was saved or changed on disk; shown once, by the run that follows."""
-    st.session_state[_SAVED] = words
-
-
-def take_saved() -> str:
-    return str(st.session_state.pop(_SAVED, ""))
-
-
