@@ -16,8 +16,9 @@ from deft_core.charts import COLOURS
 from deft_core.errors import NotFoundError
 from deft_core.flips import flipped_texts, swapped
 from deft_core.queries import ScoredToken
-from pages.shared import decide, rows, state, widgets
+from pages.shared import certainty, decide, rows, state, widgets
 from pages.shared.brushing import Look
+from pages.shared.certainty import Sure
 
 LAST_MESSAGES = 2
 TOP_TOKENS = 8
@@ -29,6 +30,7 @@ class Answer:
     rank: int
     scores: dict[str, float]  # reward, logp, tokens; empty where the row has no scores yet
     tokens: Sequence[ScoredToken]
+    sure: Sure | None  # of the reward, where it can be told
 
     def words(self, place: int) -> str:
         reward = f", reward {self.scores['reward']:.4f}" if self.scores else ""
@@ -99,10 +101,12 @@ def _messages(messages: list[dict[str, str]]) -> None:
 def _answers(look: Look, row: pd.Series[Any]) -> list[Answer]:
     scores = [{str(name): value for name, value in one.items()} for one in queries.response_scores(look.view, row["id"]).to_dict("records")]
     tokens = queries.token_detail(look.view, row["id"])
+    sure = certainty.answers(look, row["id"], [one["reward"] for one in scores]) if scores else []
     if row["id"] in look.decided.decisions.flipped:
-        scores, tokens = swapped(scores) if scores else scores, swapped(tokens) if tokens else tokens
+        scores, sure = (swapped(scores), swapped(sure)) if scores else (scores, sure)
+        tokens = swapped(tokens) if tokens else tokens
     return [
-        Answer(text, int(rank), scores[place] if scores else {}, tokens[place] if tokens else ())
+        Answer(text, int(rank), scores[place] if scores else {}, tokens[place] if tokens else (), sure[place] if sure else None)
         for place, (text, rank) in enumerate(zip(row["responses"], row["ranks"], strict=True))
     ]
 
@@ -138,9 +142,8 @@ def _heading(name: str, answer: Answer) -> str:
     colour = COLOURS["rejected" if name == "rejected" else "chosen"]
     figures = f"{len(answer.text):,} characters"
     if answer.scores:
-        figures = (
-            f"reward {answer.scores['reward']:.4f} · {answer.scores['tokens']:,.0f} tokens · log-probability {answer.scores['logp']:,.1f}"
-        )
+        reward = f"reward {answer.scores['reward']:.4f}" + (f" {answer.sure.words()}" if answer.sure else "")
+        figures = f"{reward} · {answer.scores['tokens']:,.0f} tokens · log-probability {answer.scores['logp']:,.1f}"
     return f'<b style="border-bottom:3px solid {colour}">{name}</b> <span style="font-size:.85rem">{figures}</span>'
 
 

@@ -16,6 +16,7 @@ PAIRED = {
     "tokens": "length",
 }
 SINGLE = ("reward_margin", "reward_mean", "logp_margin", "mean_logp_margin")
+SIDES = ("rejected", "chosen")
 MORE_CHARTS = ("reward_margin", "turns", "source")
 NO_CHARTS = "none"
 
@@ -30,15 +31,19 @@ def pickers(look: Look) -> None:
 
 def draw(look: Look) -> None:
     measure, side = _measure(look), _brushed()
+    what_if = measure in _what_ifs(look)
+    reward = {"chosen": measure, "rejected": f"{measure}_rejected"} if what_if else {name: f"reward_{name}" for name in SIDES}
     left, right = st.columns(2, gap="medium")
     with left:
-        if measure in PAIRED:
-            names = {name: f"{measure}_{name}" for name in ("rejected", "chosen")}
+        if what_if:
+            brushing.histogram(look, {name: reward[name] for name in SIDES}, reward[side], _words(measure), brushing.HEIGHT)
+        elif measure in PAIRED:
+            names = {name: f"{measure}_{name}" for name in SIDES}
             brushing.histogram(look, names, f"{measure}_{side}", PAIRED[measure], brushing.HEIGHT)
         else:
             brushing.histogram(look, {"mean": measure}, measure, charts.title(measure), brushing.HEIGHT)
     with right:
-        brushing.scatter(look, f"tokens_{side}", f"reward_{side}", side)
+        brushing.scatter(look, f"tokens_{side}", reward[side], side)
 
 
 def draw_more(look: Look) -> None:
@@ -58,7 +63,13 @@ def draw_more(look: Look) -> None:
 
 
 def _measures(look: Look) -> list[str]:
-    return [*(name for name in PAIRED if f"{name}_chosen" in look.table), *(name for name in SINGLE if name in look.table)]
+    paired, single = (name for name in PAIRED if f"{name}_chosen" in look.table), (name for name in SINGLE if name in look.table)
+    return [*paired, *_what_ifs(look), *single]
+
+
+def _what_ifs(look: Look) -> list[str]:
+    """The rewards under another d that are saved beside the score set's own."""
+    return [path.stem for path in look.view.what_ifs]
 
 
 def _measure(look: Look) -> str:
@@ -67,7 +78,9 @@ def _measure(look: Look) -> str:
 
 
 def _words(name: str) -> str:
-    return f"{PAIRED[name]}, chosen over rejected" if name in PAIRED else charts.TITLES[name]
+    if name in SINGLE:
+        return charts.TITLES[name]
+    return f"{PAIRED.get(name, f'reward under {name}')}, chosen over rejected"
 
 
 def _brushed() -> str:

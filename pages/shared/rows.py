@@ -12,7 +12,7 @@ import streamlit as st
 from deft_core import queries
 from deft_core.filters import Between, OneOf
 from deft_core.reading import excerpt
-from pages.shared import resources, state, widgets
+from pages.shared import certainty, resources, state, widgets
 from pages.shared.brushing import Look
 
 PAGE_ROWS = 25
@@ -69,6 +69,8 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     for name in shown.select_dtypes("category"):
         unmarked = resources.MARKS.get(str(name))
         shown[name] = [None if pd.isna(value) or value == unmarked else excerpt(str(value), 60) for value in shown[name]]
+    if certainty.PLACE in look.table:
+        shown.insert(names.index("reward_chosen") + 1, "±", certainty.reaches(look, ids))
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
     shown.insert(1, "last turn", resources.last_turns(queries.pairs_version(look.view), tuple(ids), EXCERPT_CHARACTERS, look.view))
     st.dataframe(
@@ -83,8 +85,6 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     )
 
 
-def _names(look: Look, sorted_by: str) -> list[str]:
-    """The usual columns, and those that the sort or a filter is about."""
 def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str]) -> None:
     """A few rows as a list of their own, in the order given; a click on a cell opens the row."""
     page = look.table.iloc[positions]
@@ -118,15 +118,21 @@ def _words(shown: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
+def _names(look: Look, sorted_by: str) -> list[str]:
+    """The usual columns, and those that the sort or a filter is about."""
     marks = [name for name, word in resources.MARKS.items() if (look.table[name].cat.categories != word).any()]
-    asked = [sorted_by, *marks, *(rule.column for rule in look.rules if isinstance(rule, Between | OneOf))]
-    return [name for name in dict.fromkeys((*asked, *SHOWN)) if name in look.table and name != "id"]
+    filtered = [rule.column for rule in look.rules if isinstance(rule, Between | OneOf)]
+    asked = [certainty.PLACE, certainty.PROBABILITY, sorted_by, *marks, *filtered]
+    what_ifs = [path.stem for path in look.view.what_ifs]
+    return [name for name in dict.fromkeys((*asked, *SHOWN[:6], *what_ifs, *SHOWN[6:])) if name in look.table and name != "id"]
 
 
 def _formats(shown: pd.DataFrame) -> dict[str, object]:
     formats: dict[str, object] = {
         name: st.column_config.NumberColumn(format=_format(name, shown[name])) for name in shown.select_dtypes("number")
     }
+    if "±" in formats:
+        formats["±"] = st.column_config.NumberColumn(format="%.4f", help="Half of the 95 % interval of reward_chosen, from the draws of d.")
     return formats | {"open": st.column_config.TextColumn("", width=20), "last turn": st.column_config.TextColumn(width=260)}
 
 
