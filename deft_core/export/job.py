@@ -78,7 +78,7 @@ class Job:
 
     def _misread(self, problems: dict[str, str]) -> InputError:
         first = next(iter(problems))
-        more = f" (and {len(problems) - 1:,} of {self.census.rows:,} rows like it)" if len(problems) > 1 else ""
+        more = f" (and {len(problems) - 1:,} more of {self.census.rows:,} rows)" if len(problems) > 1 else ""
         ids = " ".join(f"--id {row}" for row in list(problems)[:IDS_SHOWN]) + " …" * (len(problems) > IDS_SHOWN)
         return InputError(
             f"rows that {self.layout.trainer} reads as they are meant",

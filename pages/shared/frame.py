@@ -140,5 +140,5 @@ def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
     for job in resources.exports_now(workspace):
-        label = f"exporting {widgets.plain(job.path.name)}: {job.phase}"
+        label = f"exporting {widgets.plain(job.dataset)}: {job.phase}"
         place.page_link(page("curate.py"), label=label, icon=":material/sync:", query_params={state.DATASET: job.dataset})

@@ -197,7 +197,7 @@ def test_rows_that_a_trainer_would_misread_are_named(workspace, tmp_path, folder
     path.write_text("as it was")
     with pytest.raises(InputError) as caught:
         export(workspace, "best", path, "llamafactory", replace=True)
-    assert caught.value.found == f"row {ids[1]}: turn 2 is 'user' where it skips all but assistant (and 4 of 6 rows like it)"
+    assert caught.value.found == f"row {ids[1]}: turn 2 is 'user' where it skips all but assistant (and 4 more of 6 rows)"
     assert f"`deft decide mine drop --id {ids[1]} --id {ids[2]} --id {ids[3]} …`" in caught.value.remedy
     assert [entry.name for entry in folder.iterdir()] == ["mine.jsonl"]
     assert path.read_text() == "as it was"
