@@ -169,10 +169,10 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Answer a read-only SQL question about a dataset and its scores."""
-    from deft_core import queries, tables
+    from deft_core import flips, overrides, queries, tables
 
     view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
-    rows = queries.user_sql(view, sql)
+    rows = queries.user_sql(view, sql, flipped=flips.flipped_pairs(view, overrides.load(context.obj, name).flipped))
     if out is not None:
         tables.write(rows, out, format)
         print_values({"rows": rows.num_rows, "path": str(out)}, as_json)

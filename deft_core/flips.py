@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-from deft_core.queries import View, texts
+from deft_core.queries import View, texts, user_sql
 from deft_core.queries.relation import what_if_columns
 from deft_core.queries.tokens import response_lists
 
-__all__ = ["flipped_row", "flipped_table", "flipped_texts", "swapped"]
+__all__ = ["flipped_pairs", "flipped_row", "flipped_table", "flipped_texts", "swapped"]
 
 WITH_MARGIN = ("reward", "logp", "mean_logp")
 SIDES = (*WITH_MARGIN, "score", "perplexity", "tokens", "characters")
@@ -55,6 +56,17 @@ def flipped_table(table: pd.DataFrame, view: View, flipped: Collection[str]) -> 
     _flip_pairs(new, rows[~ranking], what_ifs)
     _flip_rankings(new, rows[ranking], view, what_ifs)
     return table.assign(**new.changed)
+
+
+def flipped_pairs(view: View, flipped: Collection[str]) -> pa.Table | None:
+    """The flipped rows as the view `pairs` is to have them, all its columns; None where there are none."""
+    if not flipped:
+        return None
+    listed = ", ".join("'" + row.replace("'", "''") + "'" for row in sorted(flipped))
+    rows = user_sql(view, f"SELECT * FROM pairs WHERE id IN ({listed})")
+    table = flipped_table(rows.to_pandas(), view, flipped)
+    table["chosen"], table["rejected"] = table["rejected"], table["chosen"]  # the texts of the first best and the worst
+    return pa.Table.from_pandas(table, rows.schema, preserve_index=False)
 
 
 class _Columns:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deft_core import queries
-from deft_core.flips import flipped_row, flipped_table, flipped_texts, swapped
+from deft_core.flips import flipped_pairs, flipped_row, flipped_table, flipped_texts, swapped
 from deft_core.preferences import Message, Preference, Response
 from tests.score_sets import preferences, write_dataset, write_scores
 
@@ -156,3 +156,22 @@ def test_texts_come_in_the_flipped_order_and_scores_with_them(workspace):
     assert flipped["scores"][0] == [1.0, 2.0, 3.0]
     assert list(flipped["ranks"][0]) == [1, 2, 3]
     assert list(flipped["responses"][1]) == list(texts["responses"][1])
+
+
+def test_a_persons_question_sees_the_rows_as_they_are_flipped(scored):
+    workspace, ids = scored
+    view = queries.open_view(workspace, "demo")
+    before = queries.user_sql(view, "SELECT * FROM pairs ORDER BY id").to_pandas().set_index("id")
+    flipped = flipped_pairs(view, {ids[0], ids[1], "of another dataset"})
+    after = queries.user_sql(view, "SELECT * FROM pairs ORDER BY id", flipped=flipped)
+    table = flipped_table(queries.light_table(view), view, ids[:2]).set_index("id")
+    found = after.to_pandas().set_index("id")
+    assert found.index.tolist() == before.index.tolist()
+    for name in ("reward_chosen", "reward_margin", "tokens_rejected", "characters_chosen"):
+        assert found.loc[table.index, name].tolist() == pytest.approx(table[name].tolist(), nan_ok=True)
+    assert found.loc[ids[1], ["chosen", "rejected", "prompt"]].tolist() == before.loc[ids[1], ["rejected", "chosen", "prompt"]].tolist()
+    assert after.schema == queries.user_sql(view, "SELECT * FROM pairs").schema
+    condition = f"reward_margin = {-float(before.loc[ids[1], 'reward_margin'])!r}"
+    assert list(queries.where_ids(view, condition, flipped=flipped)) == [ids[1]]
+    assert list(queries.where_ids(view, condition)) == []
+    assert flipped_pairs(view, []) is None

@@ -43,9 +43,11 @@ def decide(
 
 
 def _matching(workspace: Workspace, name: str, where: str) -> Sequence[str]:
-    from deft_core import queries
+    from deft_core import flips, overrides, queries
 
-    found = list(queries.where_ids(queries.open_view(workspace, name), where))
+    view = queries.open_view(workspace, name)
+    flipped = flips.flipped_pairs(view, overrides.load(workspace, name).flipped)
+    found = list(queries.where_ids(view, where, flipped=flipped))
     if not found:
         raise InputError(f"rows for which {where!r} is true", "none", "Widen the condition; `deft query` shows what there is.")
     return found

@@ -20,14 +20,15 @@ from deft_core.queries.view import View
 __all__ = ["locked", "user_sql"]
 
 
-def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048) -> pa.Table:
+def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048, flipped: pa.Table | None = None) -> pa.Table:
     """One SELECT over `pairs`: every light column, the source's own as extra_<name>, and as texts prompt, chosen (the first best) and
     rejected (the worst).
 
     The connection reads through tables handed to it and may open no file: since DuckDB 2 a WITH clause can write
     (`WITH a AS (COPY ... TO ...)`), so that being a SELECT is no promise. It stops after `seconds` and keeps within `memory_mb`.
+    `flipped` are rows of `pairs` as a person has turned them round (flips.flipped_pairs); they stand in place of their own.
     """
-    with explained(view, "a query over the view `pairs`"), locked(view, memory_mb) as connection:
+    with explained(view, "a query over the view `pairs`"), locked(view, memory_mb, flipped) as connection:
         _check_one_select(connection, sql)
         timer = threading.Timer(seconds, connection.interrupt)
         timer.start()
@@ -42,7 +43,7 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
 
 
 @contextmanager
-def locked(view: View, memory_mb: int) -> Iterator[DuckDBPyConnection]:
+def locked(view: View, memory_mb: int, flipped: pa.Table | None = None) -> Iterator[DuckDBPyConnection]:
     """A connection with the view `pairs` that may open no file, and whose settings can no longer be changed."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": False, "temp_directory": ""}) as connection:
         held = [_register(connection, "pairs_file", [view.pairs])]
@@ -53,7 +54,11 @@ def locked(view: View, memory_mb: int) -> Iterator[DuckDBPyConnection]:
         text = "array_to_string(list_transform(prompt, lambda message: message.role || ': ' || message.content), chr(10) || chr(10))"
         bodies = [duckdb.SQLExpression(text).alias("prompt"), duckdb.SQLExpression("responses[1]").alias("chosen")]
         bodies.append(duckdb.SQLExpression("responses[-1]").alias("rejected"))
-        joined(connection, view, [*bodies, ColumnExpression("conversation")]).create_view("pairs")
+        joined(connection, view, [*bodies, ColumnExpression("conversation")]).create_view("pairs" if flipped is None else "pairs_as_scored")
+        if flipped is not None:
+            connection.register("flipped_pairs", flipped)
+            others = "SELECT * FROM pairs_as_scored ANTI JOIN flipped_pairs USING (id)"
+            connection.sql(f"{others} UNION ALL BY NAME SELECT * FROM flipped_pairs").create_view("pairs")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET memory_limit = ?", [f"{memory_mb}MB"])
         connection.execute("SET lock_configuration = true")

@@ -34,15 +34,15 @@ OVERHEAD_MB = 1024  # Python, Arrow and the threads' stacks, beside what DuckDB 
 FAULT, REFUSED = 1, 3  # exit codes: Python's own; the three parts of an error are on standard output
 
 
-def where_ids(view: View, sql: str, *, seconds: float = 10, memory_mb: int = 2048) -> pd.Index[Any]:
+def where_ids(view: View, sql: str, *, seconds: float = 10, memory_mb: int = 2048, flipped: pa.Table | None = None) -> pd.Index[Any]:
     """Ids of the rows for which `sql`, one condition over the columns of `pairs`, is true; no order is promised.
 
     It sees what a query of `user_sql` sees, subqueries over `pairs` included, and opens no file. After `seconds`, or past
-    `memory_mb`, it is stopped and refused.
+    `memory_mb`, it is stopped and refused. `flipped`: as for `user_sql`.
     """
     done = subprocess.run(
         [sys.executable, "-P", "-c", "from deft_core.queries.where import answer; answer()"],
-        input=pickle.dumps((view, sql, seconds, memory_mb)),
+        input=pickle.dumps((view, sql, seconds, memory_mb, flipped)),
         capture_output=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         check=False,
@@ -62,13 +62,13 @@ def where_ids(view: View, sql: str, *, seconds: float = 10, memory_mb: int = 204
 
 def answer() -> None:
     """The process of one question: read from standard input, answered on standard output."""
-    view, sql, seconds, memory_mb = pickle.load(sys.stdin.buffer)
+    view, sql, seconds, memory_mb, flipped = pickle.load(sys.stdin.buffer)
     signal.setitimer(signal.ITIMER_REAL, seconds)  # nobody handles it: the system ends the process, whatever it is in
     most = (memory_mb + OVERHEAD_MB) * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        rows = rows_where(view, sql, memory_mb)
+        rows = rows_where(view, sql, memory_mb, flipped)
     except InputError as error:
         sys.stdout.write(json.dumps(error.args))
         sys.exit(REFUSED)
@@ -76,9 +76,9 @@ def answer() -> None:
         stream.write_table(rows)
 
 
-def rows_where(view: View, sql: str, memory_mb: int) -> pa.Table:
+def rows_where(view: View, sql: str, memory_mb: int, flipped: pa.Table | None = None) -> pa.Table:
     """The column `id` of the rows for which `sql` is true, asked in this process: it may take its time, and more memory than that."""
-    with explained(view, "a condition over the columns of `pairs`"), locked(view, memory_mb) as connection:
+    with explained(view, "a condition over the columns of `pairs`"), locked(view, memory_mb, flipped) as connection:
         _check_one_condition(connection, sql)
         return connection.sql(f"SELECT id FROM pairs WHERE {sql}\n").to_arrow_table()  # the line's end also ends a comment
 

@@ -48,6 +48,13 @@ def test_a_whole_condition_is_one_event_with_all_its_ids(workspace, ids):
     assert len(overrides.read(workspace, "demo")) == 1
 
 
+def test_a_condition_sees_flips(workspace, ids):
+    below = "n_responses = 2 AND reward_margin < 0"
+    first = deft(workspace, "decide", "demo", "flip", "--where", below)
+    rows = deft(workspace, "query", "demo", "SELECT id FROM pairs WHERE reward_margin < 0 AND n_responses = 2")["rows"]
+    assert first["counts"]["flipped"] > 0 and rows == []
+
+
 def test_people_read_what_was_saved(workspace, ids):
     def printed(*arguments):
         return CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), *arguments], catch_exceptions=False).stdout
