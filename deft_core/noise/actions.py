@@ -15,9 +15,10 @@ Places = npt.NDArray[np.int64]
 def meant(action: str, values: Numbers, first: Mask, training: Mask, kept: Mask, dropped: Mask) -> Mask:
     """[N]: the rows the action would change.
 
-    `values` [N]: the signal's, NaN where it has none; `first`: the first row of each group in the order of the data; `kept` and `dropped`: by
-    a person. "all but one": of each group the rows kept by hand stay, without any the first one that is not dropped. "training": all
-    training rows. "all": all rows. What is dropped already is not meant again; "flip": every row, as a flip undoes a flip.
+    `values` [N] are the signal's, NaN where it has none; `first` marks the first row of each group in the order of the data, `kept` and
+    `dropped` what a person decided. "all but one": of each group the rows kept by hand stay, without any the first one that is not
+    dropped. "training": all training rows. "all": all rows. What is dropped already is not meant again. "flip": every row, for a
+    flip undoes a flip.
     """
     marked = np.isfinite(values)
     if action == "flip":

@@ -15,7 +15,7 @@ import pyarrow as pa
 from deft_core.noise.batch import Batch
 from deft_core.noise.signal import Signal
 
-__all__ = ["SIGNAL", "PersonalData", "kinds"]
+__all__ = ["SIGNAL", "PersonalData", "kinds", "places"]
 
 SIGNAL = Signal(
     "personal_data",
@@ -38,6 +38,11 @@ _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{1,4}(?::[0-
 def kinds(text: str) -> tuple[str, ...]:
     """Which kinds of personal data a text holds."""
     return tuple(name for name, pattern, real in _KINDS if any(real(found[0]) for found in pattern.finditer(text)))
+
+
+def places(text: str) -> list[tuple[int, int]]:
+    """Where (start, end) it stands."""
+    return sorted(found.span() for _, pattern, real in _KINDS for found in pattern.finditer(text) if real(found[0]))
 
 
 def _is_email(found: str) -> bool:

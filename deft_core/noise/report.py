@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deft_core.noise import stored, swapped
-from deft_core.noise.signals import STORED
+from deft_core.noise.signals import SIGNALS, Signal
 from deft_core.queries import NEWEST, light_table, open_view
 from deft_core.workspace import Workspace
 
-__all__ = ["NoiseReport", "counts", "report"]
+__all__ = ["NoiseReport", "counts", "marked", "report", "values"]
+
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,24 @@ def report(workspace: Workspace, dataset: str, score_id: str | None = NEWEST) ->
 
 
 def counts(table: pd.DataFrame) -> dict[str, int | None]:
-    """Rows by signal in a light table; None where it has no such column."""
-    found: dict[str, int | None] = {s.name: int(table[s.column].notna().sum()) if s.column in table else None for s in STORED}
+    """Rows by signal in a light table; None where it has no column to tell by."""
+    masks = marked(table)
+    return {signal.name: int(masks[signal.name].sum()) if signal.name in masks else None for signal in SIGNALS}
+
+
+def marked(table: pd.DataFrame) -> dict[str, Mask]:
+    """By signal, the rows it marks [N]; without those that the table cannot tell."""
+    return {signal.name: np.isfinite(found) for signal in SIGNALS if (found := values(table, signal)) is not None}
+
+
+def values(table: pd.DataFrame, signal: Signal) -> Numbers | None:
+    """[N]: the signal's numbers (of a category its code), NaN where a row is not meant; None where the table cannot tell."""
     for rule in swapped.RULES:
-        scored = set(rule.margins) <= set(table)
-        found[rule.signal.name] = int(np.isfinite(swapped.column(table, rule)).sum()) if scored else None
-    return found
+        if rule.signal == signal:
+            return swapped.column(table, rule) if set(rule.margins) <= set(table) else None
+    if signal.column not in table:
+        return None
+    if isinstance(table[signal.column].dtype, pd.CategoricalDtype):
+        codes = table[signal.column].cat.codes.to_numpy().astype(float)
+        return np.where(codes >= 0, codes, np.nan)
+    return table[signal.column].to_numpy(dtype=float, na_value=np.nan)

@@ -23,16 +23,20 @@ from deft_core import charts, composition, contrast, importing, overrides, proce
 from deft_core.cost import ModelSize
 from deft_core.errors import DeftError, InputError
 from deft_core.filters import Filter, Search, Where
-from deft_core.flips import flipped_table, flipped_texts
+from deft_core.flips import flipped_pairs, flipped_table, flipped_texts
 from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
 from deft_core.reading import excerpt
+from deft_core.relations import Ranks, Relations, ranks
+from deft_core.relations import relations as relations_of
 from deft_core.selection import Ids, Ints, Mask
 from deft_core.selection import ranking as ranking_of
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, default_root, read_json
 
 Version = tuple[Any, ...]
+
+_OTHER_SIDE = {"chosen": "rejected", "rejected": "chosen"}
 
 MARKS = {"decision": "none", "flipped": "no", "noted": "no", "tags": "none"}  # column: its word where nothing was decided
 
@@ -84,15 +88,26 @@ def matching_ids(pairs_version: Version, search: Search, _view: View) -> pd.Inde
 
 @st.cache_resource(max_entries=20, show_spinner=False)
 def _matching_rows(version: Version, search: Search, _view: View, _table: pd.DataFrame) -> Mask:
-    there = np.asarray(_table["id"].isin(matching_ids(queries.pairs_version(_view), replace(search, negated=False), _view)))
+    there = _rows_matching(search, _view, _table)
+    if search.field in _OTHER_SIDE and len(flipped := _flipped(_table)):
+        other = _rows_matching(replace(search, field=_OTHER_SIDE[search.field]), _view, _table)
+        there = np.where(_table["id"].isin(flipped), other, there)
     return ~there if search.negated else there
+
+
+def _rows_matching(search: Search, view: View, table: pd.DataFrame) -> Mask:
+    return np.asarray(table["id"].isin(matching_ids(queries.pairs_version(view), replace(search, negated=False), view)))
+
+
+def _flipped(table: pd.DataFrame) -> list[str]:
+    return table.loc[table["flipped"] == "yes", "id"].tolist()
 
 
 @st.cache_resource(max_entries=20, show_spinner="Running the condition …")
 def _rows_where(version: Version, condition: Where, _view: View, _table: pd.DataFrame) -> Mask | InputError:
     """An error is kept too: a condition may take ten seconds to fail."""
     try:
-        return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql)))
+        return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql, flipped=flipped_pairs(_view, _flipped(_table)))))
     except InputError as error:
         return error
 
@@ -103,6 +118,16 @@ def rows_where(version: Version, condition: Where, view: View, table: pd.DataFra
     if isinstance(answer, InputError):
         raise InputError(*answer.args)  # a new one: a raised error keeps what it has passed through
     return answer
+
+
+@st.cache_resource(max_entries=60, show_spinner=False)
+def _ranks(version: Version, name: str, _table: pd.DataFrame) -> Ranks:
+    return ranks(numbers(_table, name))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Comparing the columns …")
+def relations(version: Version, names: tuple[str, ...], _table: pd.DataFrame) -> Relations:
+    return relations_of({name: _ranks(version, name, _table) for name in names})
 
 
 def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Filter]) -> dict[Filter, Mask]:
@@ -388,7 +413,11 @@ def _started(root: str) -> dict[str, tuple[int, float]]:
 
 
 def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: int | None) -> None:
-    pid = processes.start_scoring(workspace.root, dataset, *model, **settings)
+    remember(workspace, dataset, processes.start_scoring(workspace.root, dataset, *model, **settings))
+
+
+def remember(workspace: Workspace, name: str, pid: int) -> None:
+    """A process whose end the pages wait for; a scorer goes by its dataset's name."""
     with suppress(psutil.NoSuchProcess):
         _started(str(workspace.root))[name] = (pid, psutil.Process(pid).create_time())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deft_core.noise.personal_data import kinds
+from deft_core.noise.personal_data import kinds, places
 from tests.noise.tables import column, row
 
 
@@ -28,6 +28,11 @@ from tests.noise.tables import column, row
 )
 def test_kinds(text, found):
     assert kinds(text) == found
+
+
+def test_places_are_where_it_stands():
+    # "ask " is four characters, the address fourteen, " at " four, the IP address seven; what is reserved is no place
+    assert places("ask jo@bakery.org at 8.8.4.4, not a@b.test") == [(4, 17), (21, 28)]
 
 
 def test_any_text_of_the_row_counts(tmp_path):
