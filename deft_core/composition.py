@@ -20,7 +20,7 @@ def means(table: pd.DataFrame, rows: Mask, columns: Sequence[str] = MEASURES) ->
     found = {}
     for name in columns:
         if name in table:
-            values = table[name].to_numpy(dtype=float, na_value=np.nan)[rows]
+            values = table[name].to_numpy()[rows].astype(float)
             there = values[~np.isnan(values)]
             found[name] = float(there.mean()) if len(there) else np.nan
     return pd.Series(found, dtype=float)

@@ -24,7 +24,7 @@ REFUSALS = (  # how an answer in English begins that declines to help; what else
     r"(?:it(?:'s| is)|that(?:'s| is)|this is) (?:illegal|not (?:ok|okay|legal|appropriate|something i))",
 )
 REFUSAL_CHARACTERS = 80  # where such a beginning has to start: after a greeting or a "hmm", not in the middle of an answer
-PRIOR_WORDS = 1_000.0  # weight of the prior, in words
+PRIOR_SHARE = 0.1  # weight of the prior: of the words of the smaller side
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _REFUSAL = re.compile(rf"(?:^|[.!?,;:]\s+|\n)(?:{'|'.join(REFUSALS)})\b")
@@ -43,7 +43,7 @@ def distinguishing(first: Counter[str], second: Counter[str], top: int = 15) -> 
     """The words that tell two counts apart: word, z (above 0: of the first), and how often in 1,000 words of each; by z, descending.
 
     Log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi, Quinn 2008, "Fightin' Words", equations 16 and 22): with counts y
-    of n words, and a prior a of a_0 = PRIOR_WORDS words in the proportions of both counts together,
+    of n words, and a prior a of a_0 words (PRIOR_SHARE of the smaller n) in the proportions of both counts together,
 
         delta = log((y1 + a) / (n1 + a_0 - y1 - a)) - log((y2 + a) / (n2 + a_0 - y2 - a)),    z = delta / sqrt(1 / (y1 + a) + 1 / (y2 + a))
 
@@ -52,10 +52,11 @@ def distinguishing(first: Counter[str], second: Counter[str], top: int = 15) -> 
     vocabulary = sorted(first | second)
     y1, y2 = (np.array([counts[word] for word in vocabulary], dtype=float) for counts in (first, second))
     n1, n2 = y1.sum(), y2.sum()
-    if not n1 or not n2:
+    if not n1 or not n2 or len(vocabulary) == 1:
         return pd.DataFrame({"word": [], "z": [], "first": [], "second": []})
-    a = PRIOR_WORDS * (y1 + y2) / (n1 + n2)
-    delta = np.log((y1 + a) / (n1 + PRIOR_WORDS - y1 - a)) - np.log((y2 + a) / (n2 + PRIOR_WORDS - y2 - a))
+    a_0 = PRIOR_SHARE * min(n1, n2)
+    a = a_0 * (y1 + y2) / (n1 + n2)
+    delta = np.log((y1 + a) / (n1 + a_0 - y1 - a)) - np.log((y2 + a) / (n2 + a_0 - y2 - a))
     z = delta / np.sqrt(1 / (y1 + a) + 1 / (y2 + a))
     found = pd.DataFrame({"word": vocabulary, "z": z, "first": 1000 * y1 / n1, "second": 1000 * y2 / n2})
     found = found[found["z"].abs() > 1.96].sort_values(["z", "word"], ascending=[False, True])

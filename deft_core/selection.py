@@ -115,11 +115,11 @@ def kept(table: pd.DataFrame, rule: Rule, where: Mask | None = None, *, ids: Ids
     if rule.keep == "random":
         return _random(members, ids.hashes, rule.seed, count)
     if rule.keep == "stratified" and rule.within == "random":
-        order = np.argsort(_keys(ids.hashes, rule.seed), kind="stable")
-    elif order is None:
-        order = ranking(values, ids)
-    ranked = order[members[order]]
-    taken = _stratified(table, rule, members, ranked, count) if rule.keep == "stratified" else _end(ranked, rule.keep, count)
+        taken = _stratified(table, rule, members, None, ids, count)
+    else:
+        order = ranking(values, ids) if order is None else order
+        ranked = order[members[order]]
+        taken = _stratified(table, rule, members, ranked, ids, count) if rule.keep == "stratified" else _end(ranked, rule.keep, count)
     mask: Mask = np.zeros(len(table), dtype=bool)
     mask[taken] = True
     return mask
@@ -147,7 +147,7 @@ def _numbers(table: pd.DataFrame, name: str) -> Floats:
     if name not in table or not pd.api.types.is_numeric_dtype(table[name]):
         known = ", ".join(table.select_dtypes("number").columns)
         raise InputError("a column of numbers to go by", repr(name), f"Choose one of: {known}.")
-    return table[name].to_numpy(dtype=float, na_value=np.nan)
+    return table[name].to_numpy(dtype=float)
 
 
 def _count(rule: Rule, rows: int) -> int:
@@ -175,14 +175,17 @@ def _random(members: Mask, hashes: Hashes, seed: int, count: int) -> Mask:
     return np.asarray(members & (keys <= largest))
 
 
-def _stratified(table: pd.DataFrame, rule: Rule, members: Mask, ranked: Ints, count: int) -> Ints:
-    """Positions from every stratum; `ranked` are the members in the order in which they would be taken (lowest first)."""
+def _stratified(table: pd.DataFrame, rule: Rule, members: Mask, ranked: Ints | None, ids: Ids, count: int) -> Ints:
+    """Positions from every stratum: an end of its part of the ranking or, without one, the smallest keys of chance."""
     strata = _sources(table) if rule.strata == "source" else _bands(table, members)
-    grouped = ranked[np.argsort(strata[ranked], kind="stable")]
-    sizes = np.bincount(strata[ranked])
-    which = "highest" if rule.within == "highest" else "lowest"
-    parts = np.split(grouped, np.cumsum(sizes)[:-1])
-    return np.concatenate([_end(part, which, share) for part, share in zip(parts, _shares(sizes, count), strict=True)])
+    there = np.flatnonzero(members) if ranked is None else ranked
+    grouped = there[np.argsort(strata[there], kind="stable")]
+    sizes = np.bincount(strata[there])
+    parts = list(zip(np.split(grouped, np.cumsum(sizes)[:-1]), _shares(sizes, count), strict=True))
+    if ranked is not None:
+        return np.concatenate([_end(part, rule.within, share) for part, share in parts])
+    keys = _keys(ids.hashes, rule.seed)
+    return np.concatenate([part[np.argpartition(keys[part], share - 1)[:share]] for part, share in parts if share])
 
 
 def _shares(sizes: Ints, count: int) -> list[int]:
@@ -206,7 +209,9 @@ def _bands(table: pd.DataFrame, members: Mask) -> npt.NDArray[np.int16]:
     lengths = _numbers(table, name)
     there = lengths[members & ~np.isnan(lengths)]
     edges = np.quantile(there, np.arange(1, BANDS) / BANDS) if len(there) else np.empty(0)
-    bands = np.searchsorted(edges, lengths, side="left").astype(np.int16)
+    bands = np.zeros(len(lengths), np.int16)
+    for edge in edges:
+        bands += lengths > edge
     bands[np.isnan(lengths)] = BANDS
     return bands
 

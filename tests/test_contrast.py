@@ -14,16 +14,18 @@ def test_words():
 
 
 def test_z_is_the_log_odds_ratio_with_its_prior():
-    first, second = Counter(tea=30, the=70), Counter(tea=10, the=90)
-    found = distinguishing(first, second).set_index("word")
-    # prior of 1,000 words: tea 40 of 200 -> 200, the -> 800
-    # tea: log(230 / (1100 - 230)) - log(210 / (1100 - 210)) = -1.3304 + 1.4441 = 0.1137; sqrt(1/230 + 1/210) = 0.09545; z = 1.191
-    assert "tea" not in found.index  # below 1.96
-    many = distinguishing(Counter(tea=300, the=700), Counter(tea=100, the=900)).set_index("word")
-    # tea: log(500 / 1500) - log(300 / 1700) = -1.09861 + 1.73460 = 0.63599; sqrt(1/500 + 1/300) = 0.0730297; z = 8.7086
-    # the: log(1500 / 500) - log(1700 / 300) = 1.09861 - 1.73460 = -0.63599; sqrt(1/1500 + 1/1700) = 0.0354246; z = -17.9533
-    assert many["z"].round(4).to_dict() == {"tea": 8.7086, "the": -17.9533}
-    assert many.loc["tea", ["first", "second"]].to_list() == [300.0, 100.0]
+    found = distinguishing(Counter(tea=300, the=700), Counter(tea=100, the=900)).set_index("word")
+    # prior of 0.1 x 1,000 = 100 words, 400 of 2,000 tea: 20 tea, 80 the
+    # tea: log(320 / 780) - log(120 / 980) = -0.890973 + 2.100061 = 1.209088; sqrt(1/320 + 1/120) = 0.107044; z = 11.2953
+    # the: log(780 / 320) - log(980 / 120) = -1.209088; sqrt(1/780 + 1/980) = 0.0479840; z = -25.1977
+    assert found["z"].round(3).to_dict() == {"tea": 11.295, "the": -25.198}
+    assert found.loc["tea", ["first", "second"]].to_list() == [300.0, 100.0]
+
+
+def test_words_within_1_96_standard_errors_are_not_listed():
+    # prior of 10 words: 1.1 tea, 8.9 the; tea: log(13.1 / 96.9) - log(11.1 / 98.9) = 0.186; sqrt(1/13.1 + 1/11.1) = 0.408; z = 0.46
+    # the: -0.186 / sqrt(1/96.9 + 1/98.9) = -0.186 / 0.143 = -1.30
+    assert distinguishing(Counter(tea=12, the=88), Counter(tea=10, the=90)).empty
 
 
 def test_at_most_so_many_words_a_side_in_order():
@@ -36,7 +38,8 @@ def test_at_most_so_many_words_a_side_in_order():
     assert np.allclose(back["z"], -found["z"][::-1])
 
 
-def test_a_side_without_words_has_none_that_distinguish_it():
+def test_sides_without_words_or_with_one_and_the_same_have_none_that_distinguish_them():
+    assert distinguishing(Counter(yes=30), Counter(yes=3)).empty
     assert distinguishing(Counter(), Counter(a=3)).empty and distinguishing(Counter(), Counter()).empty
 
 
