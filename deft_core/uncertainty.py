@@ -29,7 +29,7 @@ __all__ = ["CERTAIN", "REACH", "Draws", "can_tell", "chosen_errors", "cross_fitt
 __all__ += ["fold_draws", "kept_probability", "response_intervals", "reward_intervals", "uncertain"]
 
 CERTAIN = 0.05  # a share of draws up to this, or from 1 - this, is called certain
-HELD_BYTES = 256 * 2**20  # rewards of all rows under as many draws as fit
+HELD_BYTES = 160 * 2**20  # rewards of all rows under as many draws as fit
 REACH = 1.959964  # standard errors on each side of a 95 % interval
 
 
