@@ -28,6 +28,7 @@ __all__ = [
     "histogram",
     "kept_bars",
     "label",
+    "matrix",
     "scatter",
     "title",
     "token_bars",
@@ -69,6 +70,7 @@ BINS = 60
 REACH = 6.0
 POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
 BARS = 20
+MATRIX_WORDS = 14  # columns; with more there is no room for figures in the cells
 FEW_BARS = 15  # of whole numbers: each has its own label
 GREY = "rgba(128, 128, 128, 0.25)"
 
@@ -279,7 +281,7 @@ def token_bars(tokens: pd.DataFrame) -> go.Figure:
     }
     y |= {"range": [len(d) - 0.4, -0.6], "tickfont": {"family": "monospace", "size": 13}}
     x = {"title": {"text": "share of the chosen minus share of the rejected, tokens in 1,000"}}
-    return _framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25})
+    return _framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}})
 
 
 def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, goal: float) -> go.Figure:
@@ -306,6 +308,30 @@ def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, go
     across |= {"tickformat": "~s", "dtick": 1 if last > 30 * x[0] else "D2"}
     up = {"title": {"text": "cosine between two d"}, "range": [floor, 1.05], "tickformat": ".1f"}
     return _framed(traces, across, up, {"dragmode": False, "annotations": notes}, left=48)
+
+
+def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.Figure:
+    """Columns against columns: correlations between -1 and 1, or shares between 0 and 1; a cell without a value is empty."""
+    words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:.2f}" for value in row] for row in values])
+    blue, none, orange = "rgba(0, 114, 178, 0.75)", "rgba(128, 128, 128, 0.06)", "rgba(213, 94, 0, 0.75)"
+    labels = [label(name, 24) for name in names]
+    trace = {
+        "type": "heatmap",
+        "z": values,
+        "text": words,
+        "texttemplate": "%{text}" if len(names) <= MATRIX_WORDS else "",
+        "colorscale": [[0, none], [1, blue]] if share else [[0, orange], [0.5, none], [1, blue]],
+        "zmin": 0 if share else -1,
+        "zmax": 1,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "%{customdata}: %{text}<extra></extra>",
+        "customdata": [[f"{one}, {other}" for other in labels] for one in labels],
+    }
+    ticks = {"tickvals": np.arange(len(names)), "ticktext": labels, "showgrid": False, "tickformat": ""}
+    figure = _framed([trace], ticks | {"tickangle": -40}, ticks | {"autorange": "reversed"}, {"dragmode": False})
+    return figure.update_layout(height=150 + 34 * max(4, len(names)))
 
 
 def _framed(traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], left: int = 8) -> go.Figure:

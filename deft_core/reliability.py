@@ -79,12 +79,18 @@ def intervals(table: pd.DataFrame, drawn: Bootstrap, token_ids: NDArray[np.int32
     return found.assign(low=found["d"] - reach, high=found["d"] + reach).rename_axis("token_id").reset_index()
 
 
-def top_tokens(table: pd.DataFrame, drawn: Bootstrap, top: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def top_tokens(table: pd.DataFrame, drawn: Bootstrap, top: int, surest: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The `top` tokens with the largest positive and with the largest negative d: token, token_id, d, low, high, count_*.
 
-    Their intervals hold together; `table` is a score set's discrepancy table.
+    Their intervals hold together; `table` is a score set's discrepancy table. `surest`: by d in standard errors instead, among widespread
+    tokens alone.
     """
-    ordered = table.sort_values("d", kind="stable", ascending=False)
+    weight = table["d"]
+    if surest:
+        widespread = drawn.groups >= _WIDESPREAD
+        se = pd.Series(drawn.d[:, widespread].std(axis=0, ddof=1), drawn.token_ids[widespread])
+        weight = weight.where(table["token_id"].isin(se.index)) / table["token_id"].map(se)
+    ordered = table.assign(weight=weight).dropna(subset="weight").sort_values("weight", kind="stable", ascending=False)
     sides = ordered[ordered["d"] > 0].head(top), ordered[ordered["d"] < 0].tail(top)[::-1]
     found = intervals(table, drawn, pd.concat(sides)["token_id"].to_numpy())
     both = found.merge(table[["token_id", "token", "count_chosen", "count_rejected"]], on="token_id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from deft_core import overrides
 from deft_core.queries import open_view
 from deft_core.reliability import Verdict
 from pages.shared import d_resources, how_sure, resources, state, token_panel, what_if_panel, widgets
@@ -31,6 +32,7 @@ def body(frame: Frame) -> None:
     counted = Counted(frame.workspace, view, table, d_resources.sure(begun, view.discrepancy.parent))
     _verdict(counted.sure.verdict)
     _figures(counted)
+    _flips(counted)
     asked = state.value(state.PANEL)
     chosen = asked if asked in PANELS else next(iter(PANELS))
     key = state.mirror(state.PANEL, chosen)
@@ -71,6 +73,16 @@ def _figures(counted: Counted) -> None:
         _figure("conversations for 0.9", needed, "by the agreement of halves")
         _figure("tokens, chosen", f"{tokens[0].sum():,}", f"{(tokens[0] > 0).sum():,} different")
         _figure("tokens, rejected", f"{tokens[1].sum():,}", f"{(tokens[1] > 0).sum():,} different")
+
+
+def _flips(counted: Counted) -> None:
+    events = resources.events(counted.workspace, counted.view.dataset)
+    flipped = len(overrides.replay(events).flipped) if events else 0
+    if flipped:
+        what = widgets.count(flipped, "flip is", "flips are")
+        st.caption(
+            f"{what} not in d: it stays that of its score set. Under what if, the d of a selection's kept rows counts flipped rows turned."
+        )
 
 
 def _figure(label: str, value: str, below: str) -> None:

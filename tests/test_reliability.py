@@ -95,6 +95,15 @@ def test_the_top_tokens_are_the_most_preferred_and_the_least():
     assert dispreferred[["token", "count_chosen", "count_rejected"]].to_numpy().tolist() == [["c", 0, 6]]
 
 
+def test_the_surest_tokens_are_those_far_from_zero_in_standard_errors():
+    # token 0 has the larger d but the larger se, too: 0.3 / 0.15 against 0.1 / 0.02; token 3 is in too few groups to say
+    draws = np.array([[0.3, 0.1, -0.2, 0.9], [0.3, 0.1, -0.2, 0.9]]) + np.outer([1, -1], np.array([0.15, 0.02, 0.1, 0.001]) / np.sqrt(2))
+    drawn = Bootstrap(np.arange(4, dtype=np.int32), np.array([30, 30, 30, 5]), draws)
+    table = d_table([0.3, 0.1, -0.2, 0.9]).assign(token=list("abcd"), count_chosen=1, count_rejected=1)
+    preferred, dispreferred = top_tokens(table, drawn, 5, surest=True)
+    assert preferred["token"].tolist() == ["b", "a"] and dispreferred["token"].tolist() == ["c"]
+
+
 def test_a_fold_has_the_even_or_the_odd_groups():
     counts = counted([[2, 2], [0, 1], [2, 0], [1, 0]], [[1, 0], [1, 0], [0, 3], [0, 1]])
     # even groups 0 and 2: chosen 4, 2 of 6; rejected 1, 3 of 4 -> 4/6 - 1/4; odd groups 1 and 3: chosen 1, 1; rejected 1, 1 -> 0

@@ -18,10 +18,10 @@ HEIGHT = 380
 def draw(counted: Counted) -> None:
     left, right = st.columns([6, 5], gap="medium")
     with left:
-        st.subheader("Two halves of the conversations, by volume", help=_CURVE)
+        st.markdown("**Two halves of the conversations, by volume**", help=_CURVE)
         _curve(counted)
     with right:
-        st.subheader("Rewards under each half's d", help=_FOLDS)
+        st.markdown("**Rewards under each half's d**", help=_FOLDS)
         try:
             scored = d_resources.scored(counted.view)
             _folds(d_resources.compared_folds(scored, counted.view, counted.sure.counts))
@@ -35,7 +35,7 @@ _CURVE = (
 )
 _FOLDS = (
     "Conversations are in two fixed folds. Cross-fitted, a row is rewarded by the d of the fold it is not in, so that its own tokens do "
-    "not speak for it. Where cross-fitting costs much, the reward repeats the labels rather than foretelling them."
+    "not speak for it. A large drop says that the reward repeats the labels rather than foretelling them; a little is due to half the data."
 )
 
 
@@ -54,17 +54,16 @@ def _curve(counted: Counted) -> None:
 
 
 def _folds(folds: Folds) -> None:
-    circular = folds.above - folds.cross_above
     st.html(
-        f"The chosen answer has the higher reward in <b>{folds.above:.1%}</b> of {folds.rows:,} training rows; cross-fitted in "
-        f"<b>{folds.cross_above:.1%}</b>: {100 * circular:.1f} points came from the rows' own tokens."
+        f"The chosen answer has the higher reward in <b>{folds.above:.1%}</b> of {folds.rows:,} training rows; "
+        f"cross-fitted, without the row's own tokens in d, in <b>{folds.cross_above:.1%}</b>."
     )
     rows = {
         "fold against fold": (f"{folds.cosine:.2f}", folds.rank_correlation, folds.kept_overlap),
-        "as it is against cross-fitted": ("", folds.cross_rank_correlation, folds.cross_kept_overlap),
+        "as scored against cross-fitted": ("", folds.cross_rank_correlation, folds.cross_kept_overlap),
     }
     shown = [
-        {"d from": name, "cosine of d": cosine, "rank correlation": f"{correlation:.2f}", "same of the highest 5 %": f"{kept:.0%}"}
+        {"d from": name, "cosine of d": cosine, "rank correlation": f"{correlation:.2f}", "same top 5 %": f"{kept:.0%}"}
         for name, (cosine, correlation, kept) in rows.items()
     ]
     st.dataframe(pd.DataFrame(shown), hide_index=True)

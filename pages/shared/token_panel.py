@@ -19,6 +19,7 @@ from pages.shared.d_resources import Sure
 from pages.shared.frame import page
 
 TOPS = ("10", "20", "40")
+ORDERS = {"size": "size of d", "sure": "how sure: d in standard errors"}
 BAR_HEIGHT = 24  # pixels, of one bar
 FOUND = 20  # tokens listed of those a search finds
 ROWS, PAGE_ROWS = 1_000, 25  # rows listed of those that have a token
@@ -51,9 +52,14 @@ def draw(counted: Counted) -> None:
 
 def _bars(counted: Counted) -> None:
     asked = state.value(state.TOP)
-    top = asked if asked in TOPS else TOPS[1]
-    widgets.pick("Tokens on each side", state.TOP, TOPS, top)
-    preferred, dispreferred = reliability.top_tokens(counted.table, counted.sure.drawn, int(top))
+    top = asked if asked in TOPS else TOPS[0]
+    order = state.value(state.ORDER) if state.value(state.ORDER) in ORDERS else "size"
+    each, by = st.columns([2, 3])
+    with each:
+        widgets.pick("Tokens on each side", state.TOP, TOPS, top)
+    with by:
+        widgets.pick("The first by", state.ORDER, list(ORDERS), order, format_func=ORDERS.__getitem__)
+    preferred, dispreferred = reliability.top_tokens(counted.table, counted.sure.drawn, int(top), surest=order == "sure")
     tokens = pd.concat([preferred, dispreferred[::-1]], ignore_index=True)
 
     def clicked() -> None:
@@ -85,8 +91,8 @@ def _found(counted: Counted) -> None:
             _open(str(listed["token_id"].iloc[row]))
 
     more = f" of {len(found):,}" if len(found) > FOUND else ""
-    st.html(f"<b>{widgets.count(len(listed), 'token')}</b>{more} · click one to list its rows")
-    shown = pd.DataFrame({"token": listed["token"]} | {f"{name} ‰": 1000 * listed[name] for name in ("d", "low", "high")})
+    st.html(f"<b>{widgets.count(len(listed), 'token')}</b>{more} · d in 1,000 · click one to list its rows")
+    shown = pd.DataFrame({"token": listed["token"]} | {name: 1000 * listed[name] for name in ("d", "low", "high")})
     shown = shown.assign(chosen=listed["count_chosen"], rejected=listed["count_rejected"])
     _table(shown, "found", picked)
 
@@ -95,6 +101,7 @@ def _table(shown: pd.DataFrame, name: str, picked: Callable[[], None] | Literal[
     """A table whose cells can be clicked; what is selected comes back."""
     numbers = {column: "localized" if shown[column].dtype.kind == "i" else "%.3f" for column in shown.select_dtypes("number")}
     formats = {str(column): st.column_config.NumberColumn(format=form) for column, form in numbers.items()}
+    formats |= {"last turn": st.column_config.TextColumn(width=170)}
     key = state.drawing_key(name)
     return dict(
         st.dataframe(shown, key=key, on_select=picked, selection_mode="single-cell", hide_index=True, column_config=formats)["selection"]
@@ -106,11 +113,11 @@ def _token(counted: Counted, token_id: int) -> None:
     ends = reliability.intervals(counted.table, counted.sure.drawn, np.array([token_id])).iloc[0]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(f'<span style="font:600 1.3rem monospace">{widgets.html(str(one["token"]))}</span>')
-        st.html(
-            f"d {1000 * one['d']:+.3f} in 1,000 (95 % {1000 * ends['low']:+.3f} … {1000 * ends['high']:+.3f}) · "
-            f"{one['count_chosen']:,} times chosen, {one['count_rejected']:,} times rejected in training"
-        )
-        st.button("close", key="token-close", on_click=_open, args=("",))
+        st.button("close", key="token-close", type="tertiary", icon=":material/close:", on_click=_open, args=("",))
+    st.html(
+        f"d {1000 * one['d']:+.3f} in 1,000 (95 % {1000 * ends['low']:+.3f} … {1000 * ends['high']:+.3f}) · "
+        f"{one['count_chosen']:,} times chosen, {one['count_rejected']:,} times rejected in training"
+    )
     scored = d_resources.scored(counted.view)
     rows, total = d_resources.token_rows(scored, token_id, ROWS, counted.view)
     if not total:
@@ -119,7 +126,9 @@ def _token(counted: Counted, token_id: int) -> None:
     pages = -(-len(rows) // PAGE_ROWS)
     at = min(state.number(state.TOKEN_PAGE), pages - 1) * PAGE_ROWS
     listed = f"the {len(rows):,} it moves most" if len(rows) < total else "those it moves most first"
-    st.html(f"<b>{widgets.count(total, 'scored row')}</b>, exact · {listed} · click one to read it on Explore")
+    st.html(
+        f"<b>{widgets.count(total, 'scored row')}</b>, exact · {listed}: its part of the margin is what stands at its places · click one to read it on Explore"
+    )
     _rows(counted, rows.iloc[at : at + PAGE_ROWS])
     if pages > 1:
         widgets.pager(state.TOKEN_PAGE, pages, f"rows {at + 1:,} to {min(at + PAGE_ROWS, len(rows)):,}")
@@ -129,7 +138,7 @@ def _rows(counted: Counted, rows: pd.DataFrame) -> None:
     ids = list(rows["id"])
     turns = resources.last_turns(queries.pairs_version(counted.view), tuple(ids), 120, counted.view)
     shown = pd.DataFrame({"last turn": turns, "in chosen": list(rows["in_chosen"]), "in rejected": list(rows["in_rejected"])})
-    shown = shown.assign(**{"its part of the margin": list(rows["moved"]), "margin": list(rows["margin"])})
+    shown = shown.assign(**{"its part": list(rows["moved"]), "margin": list(rows["margin"])})
 
     cells = _table(shown, "token-rows", "rerun").get("cells")
     if cells:

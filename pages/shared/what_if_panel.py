@@ -19,7 +19,7 @@ from pages.shared.token_panel import Counted
 
 KIND_WORDS = dict(zip(KINDS, ("punctuation", "stop words", "digits"), strict=True))
 ALL = ""
-OFFERED, MOVED = 40, 12  # tokens offered for masking on each side; tokens listed
+OFFERED, MOVED = 40, 9  # tokens offered for masking on each side; tokens listed
 HEIGHT = 300
 
 
@@ -111,9 +111,15 @@ def _tried(counted: Counted, change: Change) -> None:
             "rank correlation",
             f"{answer.rank_correlation:.3f}",
             help="Spearman, of the chosen answers' rewards before and after, over the training rows.",
+            width="content",
         )
-        st.metric("same of the highest 5 %", f"{answer.kept_overlap:.0%}", help="Of the training rows with the highest rewards as scored.")
-        st.metric("tokens left out", f"{answer.masked_tokens:,}")
+        st.metric(
+            "same of the highest 5 %",
+            f"{answer.kept_overlap:.0%}",
+            help="Of the training rows with the highest rewards as scored.",
+            width="content",
+        )
+        st.metric("tokens left out", f"{answer.masked_tokens:,}", width="content")
     left, right = st.columns([6, 5], gap="medium")
     with left:
         _histogram(counted, found)

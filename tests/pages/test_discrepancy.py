@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
+from deft_core import overrides
 from deft_core.discrepancy import find_tokens, read_table
 from deft_core.queries import light_table, open_view, rows_with_token
 from deft_core.rule import Rule
@@ -33,13 +34,15 @@ def test_a_panel_is_opened_and_stands_in_the_address(scored: Workspace) -> None:
     app = opened("discrepancy")
     control = app.get("button_group")[0]
     checked(control.set_value("how sure").run())
-    assert address(app, "panel") == ["how sure"] and "cross-fitted in" in body_text(app)
+    assert address(app, "panel") == ["how sure"] and "cross-fitted, without" in body_text(app)
 
 
 def test_more_tokens_can_be_drawn(scored: Workspace) -> None:
     app = opened("discrepancy")
-    checked(widget(app, "selectbox", "Tokens on each side").set_value("10").run())
-    assert address(app, "top") == ["10"] and not app.error
+    checked(widget(app, "selectbox", "Tokens on each side").set_value("40").run())
+    assert address(app, "top") == ["40"] and not app.error
+    checked(widget(app, "selectbox", "The first by").set_value("sure").run())
+    assert address(app, "order") == ["sure"] and not app.error
 
 
 def test_a_token_is_searched_and_its_rows_are_listed_exactly(scored: Workspace) -> None:
@@ -54,7 +57,7 @@ def test_a_token_is_searched_and_its_rows_are_listed_exactly(scored: Workspace) 
     shown = app.dataframe[0].value
     assert len(shown) == 25 and list(shown["in chosen"]) == list(rows["in_chosen"][:25])
     checked(widget(app, "button", "later →").click().run())
-    assert list(app.dataframe[0].value["its part of the margin"]) == list(rows["moved"][25:50])
+    assert list(app.dataframe[0].value["its part"]) == list(rows["moved"][25:50])
     checked(widget(app, "button", "close").click().run())
     assert "token" not in app.query_params
 
@@ -147,6 +150,12 @@ def test_a_damaged_file_is_named(scored: Workspace, file: str, panel: str) -> No
 def test_a_score_set_without_counts_says_to_score_again(scored: Workspace) -> None:
     (scored.score_set("demo", "tiny") / "counts.parquet").unlink()
     assert "score the dataset again" in opened("discrepancy").error[0].value
+
+
+def test_flips_that_d_knows_nothing_of_are_counted(scored: Workspace) -> None:
+    assert not opened("discrepancy").caption
+    overrides.append(scored, "demo", "flip", light_table(open_view(scored, "demo"))["id"][:3])
+    assert opened("discrepancy").caption[0].value.startswith("3 flips are not in d")
 
 
 def test_one_conversation_is_too_few(workspace: Workspace) -> None:
