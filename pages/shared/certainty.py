@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import streamlit as st
 
 from deft_core import uncertainty
@@ -23,7 +22,6 @@ from pages.shared.picked import Picked, pick
 from pages.shared.resources import Decided
 
 PLACE, PROBABILITY = "place", "kept_probability"
-PLACES = ("dropped", "uncertain", "kept")
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,15 +58,16 @@ def placed(frame: Frame, look: Look) -> Placed:
         rule = rule_bar.asked([str(name) for name in look.table])
         if rule.where and not state.allowed(rule.where):
             raise InputError("a rule whose condition has been run", "one that came with a link", "Run it on Curate first.")
-        ids = resources.ids(resources.version(look.view), look.table)
-        found = probability(pick(frame, look, look.decided, ids, rule))
+        place, found = place_resources.told(look.version, rule, lambda: probability(_picked(frame, look, rule)))
     except DeftError as problem:
         return Placed(look, rule, problem)
-    codes = np.where(np.isnan(found), -1, np.where(uncertainty.uncertain(found), 1, np.where(found > 0.5, 2, 0)))
-    place = pd.Categorical.from_codes(codes.astype(np.int8), pd.Index(PLACES))
     table = look.table.assign(place=place, kept_probability=found)
     columns = [*look.columns, Column(PLACE, "category"), Column(PROBABILITY, "number")]
     return Placed(replace(look, version=(*look.version, repr(rule)), table=table, columns=columns), rule)
+
+
+def _picked(frame: Frame, look: Look, rule: Rule) -> Picked:
+    return pick(frame, look, look.decided, resources.ids(resources.version(look.view), look.table), rule)
 
 
 def _asked(rules: Sequence[Filter]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from deft_core.uncertainty import Draws
 from pages.shared import d_resources
 from pages.shared.d_resources import Sure
 from pages.shared.resources import Decided, Version
+
+PLACES = ("dropped", "uncertain", "kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,3 +57,11 @@ def kept_probability(version: Version, rule: Rule, _view: View, _decided: Decide
     members[where[_pool]] = True
     found = uncertainty.kept_probability(states, again.conversations, rule, members, count)
     return np.where(_pool, found[where], np.nan)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def told(version: Version, rule: Rule, _probability: Callable[[], Floats]) -> tuple[pd.Categorical[str], Floats]:
+    """(place, kept probability) of each row of the table; none for rows that take no part."""
+    found = _probability()
+    codes = np.where(np.isnan(found), -1, np.where(uncertainty.uncertain(found), 1, np.where(found > 0.5, 2, 0)))
+    return pd.Categorical.from_codes(codes.astype(np.int8), pd.Index(PLACES)), found
