@@ -9,8 +9,9 @@ import pandas as pd
 
 from deft_core import flips, overrides, queries, selection
 from deft_core.overrides import Decisions
+from deft_core.queries import View
 from deft_core.rule import Rule
-from deft_core.selection import Ids, Subset
+from deft_core.selection import Ids, Mask, Subset
 from deft_core.selections import Draft
 from deft_core.workspace import Workspace
 
@@ -25,12 +26,17 @@ def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None =
     decisions = overrides.replay(events, pd.Index(table["id"]))
     table = flips.flipped_table(table, view, decisions.flipped)
     ids = Ids(table["id"])
-    where = np.isin(np.arange(len(table)), ids.positions(queries.where_ids(view, rule.where))) if rule.where else None
+    where = _where(view, rule.where, ids, decisions) if rule.where else None
     kept = selection.kept(table, rule, where, ids=ids)
     both = selection.subset(table, kept, decisions, ids=ids)
     return drafted(
         dataset, view.score_id, table, rule, both, decisions, record(decisions, len(events), events[-1].event if events else None)
     )
+
+
+def _where(view: View, sql: str, ids: Ids, decisions: Decisions) -> Mask:
+    found = queries.where_ids(view, sql, flipped=flips.flipped_pairs(view, decisions.flipped))
+    return np.isin(np.arange(len(ids.order)), ids.positions(found))
 
 
 def drafted(

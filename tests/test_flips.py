@@ -175,3 +175,20 @@ def test_a_persons_question_sees_the_rows_as_they_are_flipped(scored):
     assert list(queries.where_ids(view, condition, flipped=flipped)) == [ids[1]]
     assert list(queries.where_ids(view, condition)) == []
     assert flipped_pairs(view, []) is None
+
+
+def test_a_search_of_one_field_sees_the_flipped_order(workspace):
+    made = [
+        Preference((Message("user", "Which?"),), tuple(Response(text, rank) for text, rank in zip(texts, ranks, strict=True)))
+        for texts, ranks in ((("tea", "rain"), (1, 2)), (("bread", "maps", "music", "tea"), (1, 1, 2, 3)), (("tea", "maps"), (1, 2)))
+    ]
+    pair, ranking, other = write_dataset(workspace, "demo", made)
+    view = queries.open_view(workspace, "demo")
+
+    def found(pattern, field):
+        return set(queries.matching_ids(view, pattern, field=field, flipped=[pair, ranking]))
+
+    assert found("tea", "chosen") == {ranking, other} and found("tea", "rejected") == {pair}
+    assert found("bread", "rejected") == {ranking} and found("bread", "chosen") == set()
+    assert found("maps", "chosen") == {ranking} and found("music", "rejected") == {ranking}  # these two stay where they are
+    assert found("tea", "all") == {pair, ranking, other}

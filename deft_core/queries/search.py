@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import duckdb
@@ -22,18 +23,25 @@ _BODIES = {  # the texts of a row that a search of a field reads
     "rejected": "list_filter(responses, lambda response, place: ranks[place] > 1)",
 }
 
+_TURNED = """
+    SELECT id, prompt, ranks, CASE WHEN id IN (SELECT unnest(?::VARCHAR[]))
+        THEN list_concat(responses[-1:], responses[2:-2], responses[:1]) ELSE responses END AS responses
+    FROM pairs_file
+"""
 
-def matching_ids(view: View, pattern: str, *, regular: bool = False, field: str = "all") -> pd.Index[Any]:
+
+def matching_ids(view: View, pattern: str, *, regular: bool = False, field: str = "all", flipped: Collection[str] = ()) -> pd.Index[Any]:
     """Rows of which a text contains `pattern`, whatever its case, or matches it as a regular expression (RE2).
 
-    `field`: all, prompt, chosen (every response of the top rank) or rejected (every other one).
+    `field`: all, prompt, chosen (every response of the top rank) or rejected (every other one). In `flipped` rows the first best and the
+    worst response have changed places.
     """
     test = "regexp_matches(text, ?, 'i')" if regular else "contains(lower(text), lower(?))"
-    question = f"SELECT DISTINCT id FROM (SELECT id, unnest({_BODIES[field]}) AS text FROM pairs_file) WHERE {test}"
+    question = f"SELECT DISTINCT id FROM (SELECT id, unnest({_BODIES[field]}) AS text FROM ({_TURNED})) WHERE {test}"
     if regular:
         check_pattern(pattern)
     with explained(view), connected(view) as connection:
-        found = frame_of(connection.sql(question, params=[pattern]))
+        found = frame_of(connection.sql(question, params=[list(flipped), pattern]))
     index: pd.Index[Any] = pd.Index(found["id"])
     return index
 

@@ -36,8 +36,6 @@ from deft_core.workspace import Workspace, default_root, read_json
 
 Version = tuple[Any, ...]
 
-_OTHER_SIDE = {"chosen": "rejected", "rejected": "chosen"}
-
 MARKS = {"decision": "none", "flipped": "no", "noted": "no", "tags": "none"}  # column: its word where nothing was decided
 
 
@@ -82,21 +80,16 @@ def last_turns(pairs_version: Version, ids: tuple[str, ...], characters: int, _v
 
 
 @st.cache_resource(max_entries=20, show_spinner="Searching the texts …")
-def matching_ids(pairs_version: Version, search: Search, _view: View) -> pd.Index[Any]:
-    return queries.matching_ids(_view, search.pattern, regular=search.regular, field=search.field)
+def matching_ids(pairs_version: Version, search: Search, flipped: tuple[str, ...], _view: View) -> pd.Index[Any]:
+    return queries.matching_ids(_view, search.pattern, regular=search.regular, field=search.field, flipped=flipped)
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
 def _matching_rows(version: Version, search: Search, _view: View, _table: pd.DataFrame) -> Mask:
-    there = _rows_matching(search, _view, _table)
-    if search.field in _OTHER_SIDE and len(flipped := _flipped(_table)):
-        other = _rows_matching(replace(search, field=_OTHER_SIDE[search.field]), _view, _table)
-        there = np.where(_table["id"].isin(flipped), other, there)
+    flipped = _flipped(_table) if search.field in ("chosen", "rejected") else []
+    found = matching_ids(queries.pairs_version(_view), replace(search, negated=False), tuple(flipped), _view)
+    there = np.asarray(_table["id"].isin(found))
     return ~there if search.negated else there
-
-
-def _rows_matching(search: Search, view: View, table: pd.DataFrame) -> Mask:
-    return np.asarray(table["id"].isin(matching_ids(queries.pairs_version(view), replace(search, negated=False), view)))
 
 
 def _flipped(table: pd.DataFrame) -> list[str]:

@@ -19,7 +19,8 @@ def ids(scored: Workspace) -> list[str]:
 
 
 def pressed(app: AppTest, label: str) -> AppTest:
-    return checked(widget(app, "button", label).click().run())
+    button = next(one for one in app.button if one.label.replace("\\", "") == label)
+    return checked(button.click().run())
 
 
 def captions(app: AppTest) -> str:
