@@ -125,10 +125,8 @@ def _token(counted: Counted, token_id: int) -> None:
         return
     pages = -(-len(rows) // PAGE_ROWS)
     at = min(state.number(state.TOKEN_PAGE), pages - 1) * PAGE_ROWS
-    listed = f"the {len(rows):,} it moves most" if len(rows) < total else "those it moves most first"
-    st.html(
-        f"<b>{widgets.count(total, 'scored row')}</b>, exact · {listed}: its part of the margin is what stands at its places · click one to read it on Explore"
-    )
+    listed = f"the {len(rows):,} whose margin it moves most" if len(rows) < total else "those whose margin it moves most first"
+    st.html(f"<b>{widgets.count(total, 'scored row')}</b>, exact · {listed} · click one to read it on Explore")
     _rows(counted, rows.iloc[at : at + PAGE_ROWS])
     if pages > 1:
         widgets.pager(state.TOKEN_PAGE, pages, f"rows {at + 1:,} to {min(at + PAGE_ROWS, len(rows)):,}")
