@@ -11,7 +11,9 @@ from deft_core.status import duration
 from pages.shared import activity, decide, filter_bar, inspector, marks, resources, reward_charts, rows, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
+from pages.shared.condition_box import ask_condition
 from pages.shared.frame import Frame, open_page, page
+from pages.shared.relation_panel import draw_relations
 
 CUT = "truncated_tokens"
 
@@ -38,21 +40,24 @@ def body(frame: Frame) -> None:
             _unusual(frame, scoring)
         marks.flips(look)
         marks.gone(look)
-    with deciding:
-        decide.whole(look)
+    if not filter_bar.waiting():  # else the rows are not those that the filters name
+        with deciding:
+            decide.whole(look)
     if "reward_chosen" in look.table:
         reward_charts.draw(look)
     reward_charts.draw_more(look)
+    draw_relations(look)
     _rows(look)
 
 
 def _tools(look: Look) -> None:
-    left, right = st.columns(2)
+    left, right = st.columns([4, 3], gap="medium")
     with left:
         filter_bar.pickers()
     with right:
         if "reward_chosen" in look.table:
             reward_charts.pickers(look)
+    ask_condition(look)
     filter_bar.chips()
 
 
