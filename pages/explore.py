@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from deft_core.filters import Between
 from deft_core.status import duration
-from pages.shared import activity, decide, filter_bar, inspector, marks, resources, reward_charts, rows, state, widgets
+from pages.shared import activity, certainty, decide, filter_bar, inspector, marks, resources, reward_charts, rows, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
+from pages.shared.certainty import Placed
 from pages.shared.condition_box import ask_condition
 from pages.shared.frame import Frame, open_page, page
 from pages.shared.relation_panel import draw_relations
@@ -27,7 +29,8 @@ def body(frame: Frame) -> None:
     if frame.problem:
         raise frame.problem
     figures = st.container()
-    look = marks.look_at(frame, state.filters())
+    placed = certainty.placed(frame, marks.look_at(frame, state.filters()))
+    look = placed.look
     states = activity.score_states(frame.workspace, frame.dataset)
     scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
     _tools(look)
@@ -35,11 +38,12 @@ def body(frame: Frame) -> None:
     if "reward_chosen" not in look.table:
         _no_scores(frame, states)
     with figures:  # on top, but drawn after the tools: a filter that cannot work ends the page here, and can be removed
-        _figures(look, scoring)
+        d = _figures(look, scoring, placed)
         if scoring:
             _unusual(frame, scoring)
         marks.flips(look)
         marks.gone(look)
+        certainty.problem(placed)
     if not filter_bar.waiting():  # else the rows are not those that the filters name
         with deciding:
             decide.whole(look)
@@ -48,6 +52,9 @@ def body(frame: Frame) -> None:
     reward_charts.draw_more(look)
     draw_relations(look)
     _rows(look)
+    if "reward_chosen" in look.table:
+        with d:  # last: the first time, the conversations are drawn again
+            certainty.verdict(look)
 
 
 def _tools(look: Look) -> None:
@@ -61,7 +68,8 @@ def _tools(look: Look) -> None:
     filter_bar.chips()
 
 
-def _figures(look: Look, scoring: ScoreState | None) -> None:
+def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGenerator:
+    """The place that is left for the figure of d comes back."""
     rows = f"{look.left.sum():,}"
     with st.container(horizontal=True, gap="large"):
         _figure("rows", rows, f"of {len(look.table):,}")
@@ -72,11 +80,14 @@ def _figures(look: Look, scoring: ScoreState | None) -> None:
                 rewards = look.values(f"reward_{side}")
                 _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
             _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
+            certainty.figures(placed)
             _cut(look)
+        d = st.container(width="content", gap=None)
         if scoring and scoring.running:
             left = f"{duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
             rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
             _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
+    return d
 
 
 def _figure(label: str, value: str, below: str) -> None:

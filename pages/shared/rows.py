@@ -106,7 +106,7 @@ def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequ
         hide_index=True,
         placeholder="",
         column_config=_formats(shown),
-        height=36 * (len(shown) + 1) + 3,
+        height=35 * (len(shown) + 1) + 3,
     )
 
 
@@ -122,7 +122,7 @@ def _names(look: Look, sorted_by: str) -> list[str]:
     """The usual columns, and those that the sort or a filter is about."""
     marks = [name for name, word in resources.MARKS.items() if (look.table[name].cat.categories != word).any()]
     filtered = [rule.column for rule in look.rules if isinstance(rule, Between | OneOf)]
-    asked = [certainty.PLACE, certainty.PROBABILITY, sorted_by, *marks, *filtered]
+    asked = [certainty.PLACE, sorted_by, certainty.PROBABILITY, *marks, *filtered]
     what_ifs = [path.stem for path in look.view.what_ifs]
     return [name for name in dict.fromkeys((*asked, *SHOWN[:6], *what_ifs, *SHOWN[6:])) if name in look.table and name != "id"]
 
@@ -139,4 +139,6 @@ def _formats(shown: pd.DataFrame) -> dict[str, object]:
 def _format(name: str, values: pd.Series[float]) -> str:
     if name.startswith(("reward", "mean_logp")):
         return "%.4f"
-    return "localized" if (values.dropna() % 1 == 0).all() else "%.4g"
+    if (values.dropna() % 1 == 0).all():
+        return "localized"
+    return "%.4f" if values.abs().max() < 1 else "%.4g"
