@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
+from deft_core import uncertainty
 from deft_core.errors import DeftError
 from pages.shared import (
     amount_bar,
     borderline_tab,
+    certainty,
     contrast_tab,
     cut_chart,
     decision_tabs,
@@ -27,6 +30,8 @@ from pages.shared import (
 )
 from pages.shared.frame import Frame, open_page, page
 from pages.shared.picked import Picked, looked, pick
+
+LIVE_ROWS = 20_000  # up to so many, the draws of d are asked without being asked to
 
 TABS: dict[str, Callable[[Picked], None]] = {  # in order; only the open one runs
     "Borderline": borderline_tab.draw,
@@ -58,9 +63,21 @@ def body(frame: Frame) -> None:
         widgets.problem(error)
         st.button("Start with the usual rule", on_click=_usual_rule)
         return
-    rule_bar.draw(rule, look.named("number"))
+    rule_bar.draw(rule, look)
     if not rule_bar.waiting(rule):
-        _picked(pick(frame, look, decided, ids, rule))
+        _picked(_with_probability(pick(frame, look, decided, ids, rule)))
+
+
+def _with_probability(picked: Picked) -> Picked:
+    """With the rows' places under other draws of d: at once where the rows are few, else when somebody asks."""
+    few = picked.pool.sum() <= LIVE_ROWS
+    if not uncertainty.can_tell(picked.rule) or not (few or state.value(state.PLACES)):
+        return picked
+    try:
+        return replace(picked, probability=certainty.probability(picked))
+    except DeftError as error:  # counts or pooled states are missing: everything else can be shown
+        st.caption(f"Places under other draws of d: {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        return picked
 
 
 def _usual_rule() -> None:
@@ -88,13 +105,17 @@ def _tabs(picked: Picked) -> None:
     names = list(TABS)
     chosen = state.value(state.TAB) if state.value(state.TAB) in names else names[0]
     key = state.mirror("tab", chosen)
-    st.segmented_control("Rows", names, key=key, label_visibility="collapsed", on_change=lambda: _open(st.session_state[key] or chosen))
+    counts = {"Decisions": len(picked.decisions.done), "Conflicts": len(picked.subset.conflicts)}
+
+    def label(name: str) -> str:
+        return f"{name} ({counts[name]:,})" if counts.get(name) else name
+
+    def opened() -> None:
+        state.put(state.TAB, st.session_state[key] or chosen)
+        state.put(state.PAGE)
+
+    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=opened)
     TABS[chosen](picked)
-
-
-def _open(tab: str) -> None:
-    state.put(state.TAB, tab)
-    state.put(state.PAGE)
 
 
 open_page("curate.py", body)

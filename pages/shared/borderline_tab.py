@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
 from deft_core import selection
 from deft_core.charts import COLOURS
 from deft_core.selection import Ints
-from pages.shared import inspector, rows, state, widgets
+from pages.shared import certainty, inspector, rows, state, widgets
 from pages.shared.picked import Picked
 
 SIDE_ROWS = 10
@@ -42,4 +44,7 @@ def draw(picked: Picked) -> None:
 def _side(picked: Picked, positions: Ints, which: str, name: str) -> None:
     square = f'<span style="color:{COLOURS[which]}">■</span>'
     st.html(f"{square} just {which} by the rule: {widgets.count(len(positions), 'row')}, nearest to the cut first")
-    rows.short(picked.look, positions, name, (picked.rule.by, "source", "tokens_chosen", "reward_margin"))
+    look = picked.look
+    if picked.probability is not None:
+        look = replace(look, table=look.table.assign(**{certainty.PROBABILITY: picked.probability}))
+    rows.short(look, positions, name, (picked.rule.by, certainty.PROBABILITY, "tokens_chosen"))

@@ -65,8 +65,11 @@ def _words(found: pd.DataFrame) -> None:
     for place, side, part in zip(st.columns(2), SIDES, parts, strict=True):
         with place:
             st.caption(f"more in {side} rows", help=help)
+            if part.empty:
+                st.text("none beyond 1.96 standard errors")
+                continue
             shown = part.rename(columns={"first": "kept", "second": "dropped"}).assign(z=part["z"].abs())
-            st.dataframe(shown, hide_index=True, column_config=formats, height=36 * (len(shown) + 1) + 3)
+            st.dataframe(shown, hide_index=True, column_config=formats, height=35 * (len(shown) + 1) + 3)
 
 
 def _rates(found: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from deft_core import charts, selection
+from deft_core import charts, selection, uncertainty
 from pages.shared import resources, rule_bar, state
 from pages.shared.picked import Picked
 
@@ -18,7 +18,7 @@ _TOOLS = {
 }
 
 
-def draw(picked: Picked, band: tuple[float, float] | None = None) -> None:
+def draw(picked: Picked) -> None:
     rule, look = picked.rule, picked.look
 
     def drawn() -> None:
@@ -32,8 +32,19 @@ def draw(picked: Picked, band: tuple[float, float] | None = None) -> None:
     size = len(axis.edges) - 1
     kept, train = (np.bincount(numbers[rows], minlength=size + 1)[:size].astype(float) for rows in (picked.subset.mask, picked.train))
     cuts = selection.cuts(rule, picked.values(), picked.kept)
-    figure = charts.kept_bars({"kept": kept, "dropped": train - kept}, axis, charts.title(rule.by), cuts, band)
+    figure = charts.kept_bars({"kept": kept, "dropped": train - kept}, axis, charts.title(rule.by), cuts, _band(picked))
     figure.update_layout(height=HEIGHT)
     key = state.drawing_key(_CHART)
     alt = f"Histogram of {charts.title(rule.by)}: kept and dropped rows"
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=alt)
+
+
+def _band(picked: Picked) -> tuple[float, float] | None:
+    """The values between which nine in ten of the rows are whose place is uncertain."""
+    if picked.probability is None:
+        return None
+    values = picked.values()[uncertainty.uncertain(np.nan_to_num(picked.probability))]
+    if not len(values):
+        return None
+    low, high = np.quantile(values, [0.05, 0.95])
+    return float(low), float(high)

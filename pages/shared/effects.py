@@ -9,22 +9,31 @@ import pandas as pd
 import psutil
 import streamlit as st
 
-from deft_core import charts, composition, cost, selection
+from deft_core import charts, composition, cost, selection, uncertainty
 from deft_core.charts import COLOURS
 from deft_core.status import duration
-from pages.shared import resources, widgets
+from pages.shared import resources, state, widgets
 from pages.shared.picked import Picked
 
+NAMES = {
+    "reward_chosen": "reward, chosen",
+    "reward_rejected": "reward, rejected",
+    "reward_margin": "reward, chosen minus rejected",
+    "tokens_chosen": "tokens, chosen",
+    "tokens_rejected": "tokens, rejected",
+    "tokens_prompt": "tokens, prompt",
+}
 SOURCES = 4  # shown of the shares that change most
 OTHERS = 4  # selections whose overlap is shown
 
 
 def figures(picked: Picked) -> None:
     mask, rows = picked.subset.mask, int(picked.subset.mask.sum())
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         train = int(picked.train.sum())
         _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
-        _figure("dropped", f"{train - rows:,}", "training rows that are not kept")
+        _uncertain(picked)
+        _figure("dropped", f"{train - rows:,}", "training rows")
         if rows and "tokens_chosen" in picked.look.table:
             tokens = cost.pair_tokens(*(picked.values(f"tokens_{name}")[mask] for name in ("prompt", "chosen", "rejected")))
             _cost(picked, tokens[~np.isnan(tokens)])
@@ -32,6 +41,18 @@ def figures(picked: Picked) -> None:
 
 def _figure(label: str, value: str, below: str, help: str | None = None) -> None:
     st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
+
+
+def _uncertain(picked: Picked) -> None:
+    """How many rows might as well be on the other side of the cut."""
+    if picked.probability is not None:
+        rows = int(uncertainty.uncertain(np.nan_to_num(picked.probability)).sum())
+        help = "Rows that the rule keeps in more than 5 % and in fewer than 95 % of 200 bootstrap draws of d, by whole conversations."
+        _figure("place uncertain", f"{rows:,}", "shaded in the histogram", help)
+    elif uncertainty.can_tell(picked.rule) and picked.look.view.parts and not state.value(state.PLACES):
+        with st.container(width="content", gap=None):
+            st.metric("place uncertain", "–", width="content")
+            st.button("find these rows", icon=":material/search:", type="tertiary", on_click=state.put, args=(state.PLACES, "1"))
 
 
 def _by_hand(picked: Picked) -> str | None:
@@ -50,7 +71,7 @@ def _cost(picked: Picked, tokens: selection.Floats) -> None:
         seconds = cost.training_seconds(float(tokens.sum()), measured.tokens_per_second)
         speed = f"{measured.tokens_per_second:,.0f} tokens a second that scoring reached on this machine"
         help = f"An estimate: 3 forward passes (one forward, backward as much as two) at the {speed}."
-        _figure("training, estimated", f"≈ {duration(seconds)} an epoch", f"scoring took {duration(measured.seconds)}", help)
+        _figure("an epoch, estimated", f"≈ {duration(seconds)}", f"scoring took {duration(measured.seconds)}", help)
     if measured.size and len(tokens):
         need = cost.training_bytes(measured.size, float(tokens.max()))
         size = f"{measured.size.parameters / 1e6:,.0f} million parameters"
@@ -74,7 +95,8 @@ def composition_table(picked: Picked) -> None:
     if picked.rule.by not in whole_means:
         whole_means = pd.concat([whole_means, composition.means(table, picked.train, [picked.rule.by])])
     lines = [
-        (charts.title(name), _number(whole_means[name]), _number(kept[name]), _change(whole_means[name], kept[name])) for name in columns
+        (NAMES.get(name) or charts.title(name), _number(whole_means[name]), _number(kept[name]), _change(whole_means[name], kept[name]))
+        for name in columns
     ]
     shares = composition.shares(table, mask)
     if len(shares) > 1:
@@ -97,7 +119,9 @@ def _number(value: float) -> str:
 def _change(whole: float, kept: float) -> str:
     if np.isnan(whole) or np.isnan(kept):
         return ""
-    return f"{100 * (kept - whole) / whole:+.0f} %" if whole > 0 and kept > 0 and min(whole, kept) > 0.5 else f"{kept - whole:+.3g}"
+    if min(whole, kept) > 0.5:
+        return f"{100 * (kept - whole) / whole:+.0f} %".replace("-0 %", "0 %").replace("+0 %", "0 %")
+    return f"{kept - whole:+.2g}"
 
 
 def _lines(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from deft_core import selections
 from deft_core.errors import DeftError
 from deft_core.status import duration
 from deft_core.workspace import Workspace
@@ -23,7 +24,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000
-NO_SCORES = ""
+NONE = ""  # of a picker: nothing chosen
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -35,6 +36,7 @@ class Frame:
     dataset: str | None  # the one chosen, None in an empty workspace
     score_id: str | None  # the score set chosen, None where the dataset has none
     problem: DeftError | None = None  # why nobody knows which score sets the dataset has
+    selection: str | None = None  # the one chosen, None where the dataset has none
 
 
 def navigation() -> st.Page:
@@ -127,9 +129,19 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
             state.put(state.SCORES, ids[0])
         chosen = state.value(state.SCORES)
         if ids or chosen:
-            offered = ids if chosen in ids else [chosen, *(ids or [NO_SCORES])]  # one that is gone can be left
+            offered = ids if chosen in ids else [chosen, *(ids or [NONE])]  # one that is gone can be left
             widgets.pick("Score set", state.SCORES, offered, chosen, format_func=lambda one: one or "none")
-    return Frame(workspace, dataset, chosen or None)
+        selection = _pick_selection(workspace, dataset)
+    return Frame(workspace, dataset, chosen or None, selection=selection)
+
+
+def _pick_selection(workspace: Workspace, dataset: str) -> str | None:
+    names = list(dict.fromkeys(one.name for one in selections.listing(workspace, dataset)))
+    chosen = state.value(state.SELECTION)
+    if names or chosen:
+        offered = list(dict.fromkeys([NONE, *([chosen] if chosen else []), *names]))
+        widgets.pick("Selection", state.SELECTION, offered, chosen, format_func=lambda one: one or "none")
+    return chosen or None
 
 
 def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:

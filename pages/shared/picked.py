@@ -31,6 +31,7 @@ class Picked:
     order: Ints  # all rows by (value of rule.by, id)
     kept: Mask  # by the rule alone
     subset: Subset  # rule and decisions; subset.mask has the rows kept in the end
+    probability: Floats | None = None  # in which share of the draws of d the rule keeps each row; None where that is not asked or told
 
     @property
     def decisions(self) -> Decisions:

@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 
 from deft_core import charts
-from deft_core.errors import DeftError, InputError
+from deft_core.errors import InputError
 from deft_core.rule import KEEPS, Rule
-from pages.shared import state, widgets
+from pages.shared import resources, state, widgets
+from pages.shared.brushing import Look
 
-KEEP_WORDS = {"range": "a range", "stratified": "stratified"}
+AMOUNTS = ("fraction", "count", "value", "low", "high")
 WITHOUT_SCORES = "characters_chosen"
 
 
@@ -34,13 +35,21 @@ _NUMBERS = ("fraction", "count", "value", "low", "high", "seed")
 
 
 def change(rule: Rule, **new: Any) -> None:
-    """The rule with other settings, into the address; an amount that does not go with them gives way to the usual one."""
-    amounts = dict.fromkeys(("fraction", "count", "value", "low", "high"))
-    settings = {name: getattr(rule, name) for name in state.RULE} | (amounts if set(new) & set(amounts) else {}) | new
-    try:
-        put(Rule(**settings))
-    except DeftError:
-        put(Rule(**(settings | amounts | ({"low": new["low"]} if "low" in new else {}))))
+    """The rule with other settings, into the address; a new amount takes the place of the old one."""
+    amounts = dict.fromkeys(AMOUNTS) if set(new) & set(AMOUNTS) else {}
+    put(Rule(**({name: getattr(rule, name) for name in state.RULE} | amounts | new)))
+
+
+def _turn(rule: Rule, look: Look, keep: str, by: str) -> None:
+    """Another way to keep, or another column. An amount that does not go with it gives way: to the whole range, or to the usual share."""
+    amount: dict[str, Any] = {name: getattr(rule, name) for name in ("fraction", "count")}
+    if keep == "range":
+        edges = resources.axis(look.version, (by,), look.table).edges if by in look.named("number") else (0.0, 1.0)
+        amount = {"low": float(edges[0]), "high": float(edges[-1])}
+    elif rule.value is not None and by == rule.by and keep in ("highest", "lowest"):
+        amount = {"value": rule.value}
+    settings = {name: getattr(rule, name) for name in state.RULE} | dict.fromkeys(AMOUNTS)
+    put(Rule(**(settings | amount | {"keep": keep, "by": by})))
 
 
 def put(rule: Rule) -> None:
@@ -56,14 +65,14 @@ def use(rule: Rule) -> None:
     put(rule)
 
 
-def draw(rule: Rule, numbers: Sequence[str]) -> None:
+def draw(rule: Rule, look: Look) -> None:
     """What is kept, by which column, under which condition."""
     keep, by, where = st.columns([2, 3, 5])
     with keep:
-        widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: change(rule, keep=keep))
+        widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by))
     with by:
-        offered = list(numbers) if rule.by in numbers else [rule.by, *numbers]
-        widgets.pick("by", "by", offered, rule.by, on_change=lambda by: change(rule, by=by), format_func=charts.title)
+        offered = list(dict.fromkeys([*([] if rule.by in look.named("number") else [rule.by]), *look.named("number")]))
+        widgets.pick("by", "by", offered, rule.by, on_change=lambda by: _turn(rule, look, rule.keep, by), format_func=charts.title)
     with where:
         _where(rule)
 

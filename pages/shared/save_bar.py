@@ -21,10 +21,11 @@ def draw(picked: Picked) -> None:
         button.button(
             f"Save {widgets.count(rows, 'row')}", type="primary", disabled=not rows, on_click=_save, args=(picked,), width="stretch"
         )
-        if error := state.take_failure():
-            widgets.problem(error)
-        if said := state.take_saved():
-            st.success(widgets.plain(said))
+        came_of_it = state.take_saved()
+        if isinstance(came_of_it, DeftError):
+            widgets.problem(came_of_it)
+        elif came_of_it:
+            st.success(widgets.plain(came_of_it))
 
 
 def _save(picked: Picked) -> None:
@@ -34,10 +35,10 @@ def _save(picked: Picked) -> None:
         draft = selecting.drafted(look.view.dataset, look.view.score_id, look.table, picked.rule, picked.subset, picked.decisions, record)
         saved = selections.save(resources.workspace(), name, draft, state.typed(NOTE))
     except DeftError as error:
-        state.set_failure(error)
+        state.set_saved(error)
         return
     except OSError as error:
-        state.set_failure(
+        state.set_saved(
             DeftError("to write the selection to disk", error.strerror or str(error), "Nothing was saved. See to the disk and its rights.")
         )
         return

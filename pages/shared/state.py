@@ -213,13 +213,14 @@ def place(row: str, here: int) -> int:
     return int(there)
 
 
-def set_saved(words: str) -> None:
-    """What was saved or changed on disk; shown once, by the run that follows."""
-    st.session_state[_SAVED] = words
+def set_saved(came_of_it: str | DeftError) -> None:
+    """What was saved or changed on disk, or why not; shown once, by the run that follows."""
+    st.session_state[_SAVED] = came_of_it
 
 
-def take_saved() -> str:
-    return str(st.session_state.pop(_SAVED, ""))
+def take_saved() -> str | DeftError:
+    came_of_it: str | DeftError = st.session_state.pop(_SAVED, "")
+    return came_of_it
 
 
 # an error met in a callback, shown by the run that follows

@@ -67,7 +67,7 @@ def _by_hand(one: Saved) -> str:
 def _one(listed: list[Listed]) -> None:
     by_reference = {f"{one.name}@{one.version}": one for one in listed}
     which, buttons = st.columns([2, 5], vertical_alignment="bottom")
-    reference = which.selectbox("Version", list(by_reference), key="version")
+    reference = which.selectbox("One version", list(by_reference), key="version")
     one = by_reference[reference]
     with buttons, st.container(horizontal=True, vertical_alignment="bottom"):
         if one.about:
@@ -116,9 +116,9 @@ def _done(act: Callable[[], str]) -> None:
     try:
         state.set_saved(act())
     except DeftError as error:
-        state.set_failure(error)
+        state.set_saved(error)
     except OSError as error:
-        state.set_failure(DeftError("to change the selection on disk", error.strerror or str(error), "See to the disk and its rights."))
+        state.set_saved(DeftError("to change the selection on disk", error.strerror or str(error), "See to the disk and its rights."))
 
 
 # two versions
