@@ -49,7 +49,6 @@ class Sketches:
 
     def finish(self) -> None:
         self._offsets = np.cumsum(np.concatenate([[0], *self._lengths]))
-        self._values = np.memmap(self.folder / "sets", dtype=np.uint64, mode="r")
 
     def candidates(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """[P, 2]: pairs a < b among `rows` (ascending) that agree in a band, by b, then a."""
@@ -69,7 +68,8 @@ class Sketches:
         return min(self.jaccards(a, b)) >= ALIKE
 
     def _set(self, row: int) -> npt.NDArray[np.uint64]:
-        return np.asarray(self._values[self._offsets[row] : self._offsets[row + 1]])
+        start, end = self._offsets[row : row + 2].tolist()
+        return np.fromfile(self.folder / "sets", dtype=np.uint64, count=end - start, offset=8 * start)  # a memory map would stay in memory
 
 
 def _within(keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

@@ -34,15 +34,16 @@ def _columns(picked: Picked, file: NoiseFile) -> None:
     workspace, dataset = picked.frame.workspace, picked.look.view.dataset
     status = noise_resources.status(workspace, dataset)
     if status and status["state"] == "running":
-        done, total = int(status["done"]), max(int(status["total"]), 1)
+        done, total = int(status["done"]), int(status["total"])
+        rows = f": {done:,} of {total:,} rows" if total else ""
         left = f", {duration(status['seconds_left'])} left" if status.get("seconds_left") else ""
-        st.progress(min(done / total, 1.0), text=f"{status['phase']}: {done:,} of {total:,} rows{left}. It goes on without this page.")
+        st.progress(min(done / max(total, 1), 1.0), text=f"{status['phase']}{rows}{left}. It goes on without this page.")
         return
     if file.state == "current":
         notes = "".join(f" · {widgets.plain(note)}" for note in file.notes.values())
         st.caption(f"{widgets.count(len(picked.look.table), 'row')} looked through in {duration(file.seconds)}{notes}")
         return
-    if status and status["state"] in ("failed", "lost"):
+    if status and status["state"] in ("failed", "lost", "stopped"):
         st.error(f"Looking through the texts ended early: {widgets.plain(status['message'] or 'its process is gone')}")
     st.info(_WHY[file.state])
     st.button("Look through the texts", key="noise-start", type="primary", on_click=noise_resources.start, args=(workspace, dataset))
