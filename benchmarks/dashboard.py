@@ -1,0 +1,233 @@
+"""How fast the dashboard answers: brushing Explore and moving Curate's threshold, in a real browser against a real server.
+
+    python benchmarks/dashboard.py [--quick] [--json] [--rows N] [--light]
+
+The server runs in a process of its own over a generated workspace. Time and bytes are those of the web socket: from the message a
+drawn box or a moved slider sends to the server's word that the script has finished, and all that came back in between. First paint is
+from opening the address to a drawn chart: of the first session of a fresh server, which reads the data, and of a second one.
+The peer does the same work in plain pandas on a table it holds in memory: filter, six histograms, counts per category, means, the first
+25 rows in order; no page, no browser. Both take turns. --light: rows without texts, for ten million of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from generated import generate
+from playwright.sync_api import Page, sync_playwright
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from deft_core.workspace import Workspace  # noqa: E402  the benchmarks run from a checkout
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
+DRAWN = ["reward_chosen", "reward_rejected", "reward_margin", "turns", "tokens_chosen", "reward_mean"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="20,000 rows, 5 interactions of a kind")
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--light", action="store_true", help="rows without texts")
+    parser.add_argument("--interactions", type=int, default=20)
+    options = parser.parse_args()
+    if options.quick:
+        options.rows, options.interactions = 20_000, 5
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Workspace(Path(folder)), "big", options.rows, texts=not options.light)
+        values = measure(Path(folder), options)
+    for key, value in values.items():
+        print(f"{key:<28}{value:,}" if isinstance(value, int | float) else f"{key:<28}{value}")
+    if options.json:
+        print(json.dumps(values))
+
+
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    table = peer_table(folder)
+    with server(folder) as (address, pid), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        paints = [first_paint(browser.new_page(viewport={"width": 1440, "height": 1800}), f"{address}/explore") for _ in range(2)]
+        explore = browser.new_page(viewport={"width": 1440, "height": 1800})
+        brushes = interactions(explore, f"{address}/explore", draw_box, table, options.interactions)
+        curate = browser.new_page(viewport={"width": 1440, "height": 1800})
+        moves = interactions(curate, f"{address}/curate", move_threshold, table, options.interactions)
+        memory = peak_memory_mb(pid)
+        browser.close()
+    both = [*brushes, *moves]
+    return {
+        "rows": options.rows,
+        "threshold_p95_ms": percentile(moves, 95),
+        "brush_p95_ms": percentile(brushes, 95),
+        "first_paint_s": round(paints[1], 2),
+        "bytes_per_interaction": max(one.received for one in both),
+        "peak_memory_mb": round(memory),
+        "ratio_pandas": round(statistics.median(one.peer_seconds / one.seconds for one in both), 2),
+        "threshold_median_ms": percentile(moves, 50),
+        "brush_median_ms": percentile(brushes, 50),
+        "first_paint_fresh_server_s": round(paints[0], 2),
+        "interactions": options.interactions,
+        "peer": "pandas in memory: filter, six histograms, counts, means, 25 rows in order; no page",
+    }
+
+
+def percentile(measured: list[Interaction], share: int) -> float:
+    return round(float(np.percentile([one.seconds for one in measured], share)) * 1000, 1)
+
+
+# the server
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[tuple[str, int]]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port)]
+    command += ["--server.fileWatcherType", "none"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"DEFT_WORKSPACE": str(folder)}, **quiet)  # type: ignore[call-overload]
+    try:
+        while process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://localhost:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def peak_memory_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+# the browser
+
+
+@dataclass(frozen=True)
+class Interaction:
+    seconds: float  # on the server, and on the way
+    received: int  # bytes
+    peer_seconds: float
+
+
+class Wire:
+    """What goes over a page's web socket: when something was sent, what came back and when the script had finished."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.sent: list[float] = []
+        self.finished: list[float] = []
+        self.received = 0
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.webSocketFrameSent", lambda event: self.sent.append(event["timestamp"]))
+        session.on("Network.webSocketFrameReceived", self._receive)
+
+    def _receive(self, event: dict[str, Any]) -> None:
+        payload = base64.b64decode(event["response"]["payloadData"])
+        self.received += len(payload)
+        if ForwardMsg.FromString(payload).WhichOneof("type") == "script_finished":
+            self.finished.append(event["timestamp"])
+
+    def during(self, act: Callable[[], None]) -> tuple[float, int]:
+        """Seconds from the first message sent to the last script that finished, and the bytes received."""
+        self.sent, self.finished, self.received = [], [], 0
+        act()
+        while not (self.sent and self.finished):
+            self.page.wait_for_timeout(20)
+        quiet = 0
+        while quiet < 3:  # nothing more is on the way
+            before = len(self.finished), self.received
+            self.page.wait_for_timeout(100)
+            quiet = quiet + 1 if before == (len(self.finished), self.received) else 0
+        return self.finished[-1] - self.sent[0], self.received
+
+
+def first_paint(page: Page, address: str) -> float:
+    began = time.perf_counter()
+    page.goto(address)
+    page.locator(".js-plotly-plot .nsewdrag").first.wait_for(timeout=120_000)
+    seconds = time.perf_counter() - began
+    page.close()
+    return seconds
+
+
+def interactions(page: Page, address: str, act: Callable[[Page, int], None], table: pd.DataFrame, count: int) -> list[Interaction]:
+    wire = Wire(page)
+    wire.during(lambda: page.goto(address))
+    page.locator(".js-plotly-plot .nsewdrag").first.wait_for(timeout=120_000)
+    rng, measured = np.random.default_rng(0), []
+    for number in range(count + 2):
+        seconds, received = wire.during(lambda place=number: act(page, place))  # type: ignore[misc]
+        low, high = np.sort(rng.uniform(-0.05, 0.2, 2))
+        began = time.perf_counter()
+        peer_work(table, low, high)
+        measured.append(Interaction(seconds, received, time.perf_counter() - began))
+    return measured[2:]  # the first ones fill caches that every later one uses
+
+
+def draw_box(page: Page, number: int) -> None:
+    """A box on one of the histograms, in turn and in other places."""
+    layer = page.locator(".js-plotly-plot .nsewdrag").nth(number % 2)
+    layer.scroll_into_view_if_needed()
+    box = layer.bounding_box()
+    assert box
+    left, right = 0.15 + 0.03 * (number % 7), 0.6 + 0.04 * (number % 5)
+    page.mouse.move(box["x"] + left * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + right * box["width"], box["y"] + 0.6 * box["height"], steps=4)
+    page.mouse.up()
+
+
+def move_threshold(page: Page, number: int) -> None:
+    """The slider under the histogram, a step up or down."""
+    page.get_by_role("slider").first.press("ArrowRight" if number % 5 else "ArrowLeft")
+
+
+# the peer
+
+
+def peer_table(folder: Path) -> pd.DataFrame:
+    pairs = pd.read_parquet(folder / "datasets/big/pairs.parquet", columns=["id", "split", "source", "turns"])
+    parts = sorted((folder / "scores/big/generated").glob("part-*.parquet"))
+    names = ["id", *(name for name in DRAWN if name != "turns")]
+    scores = pd.concat([pd.read_parquet(part, columns=names) for part in parts], ignore_index=True)
+    table = pairs.merge(scores, on="id")
+    table["source"] = table["source"].astype("category")
+    return table
+
+
+def peer_work(table: pd.DataFrame, low: float, high: float) -> tuple[Any, ...]:
+    inside = table[(table["reward_chosen"] >= low) & (table["reward_chosen"] <= high)]
+    histograms = [np.histogram(inside[name], bins=60) for name in DRAWN]
+    first = inside.sort_values("reward_chosen", ascending=False).head(25)
+    return histograms, inside["source"].value_counts(), inside[DRAWN].mean(), first
+
+
+if __name__ == "__main__":
+    main()
