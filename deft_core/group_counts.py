@@ -22,11 +22,12 @@ from deft_core.workspace import replace_atomically
 __all__ = ["GROUPS", "GroupCounter", "GroupCounts", "group_of", "read_counts", "write_counts"]
 
 GROUPS = 2048
-_LOOSE = 2_000_000  # entries held beside the sorted ones before they are merged into them
+_LOOSE = 4_000_000  # tokens held before they are counted
 
 _SCHEMA = pa.schema([("group", pa.int16()), ("token_id", pa.int32()), ("chosen", pa.int64()), ("rejected", pa.int64())])
 
 Ints = NDArray[np.int64]
+_Short = NDArray[np.uint32]
 
 
 def group_of(conversation: str) -> int:
@@ -58,55 +59,58 @@ class GroupCounter:
 
     def __init__(self, vocabulary: int) -> None:
         self.vocabulary = vocabulary
-        self._sorted = _Entries.of([], [])
-        self._loose: list[_Entries] = []
+        self._sorted = _Entries.of(*np.zeros((2, 0), np.uint32))
+        self._loose: list[tuple[_Short, _Short]] = []  # keys of chosen and rejected tokens, not yet counted
 
     def add(self, conversations: Sequence[str], chosen: Sequence[Iterable[int]], rejected: Sequence[Iterable[int]]) -> None:
         """Some rows: the conversation of each, its top-ranked responses' token ids and all others'."""
         groups = [group_of(conversation) for conversation in conversations]
-        self._loose.append(_Entries.of(_keys(groups, chosen), _keys(groups, rejected)))
-        if sum(len(entries.keys) for entries in self._loose) > _LOOSE:
+        self._loose.append((_keys(groups, chosen), _keys(groups, rejected)))
+        if sum(len(keys) for sides in self._loose for keys in sides) > _LOOSE:
             self._merge()
 
     def counts(self, conversations: int) -> GroupCounts:
         """Of all rows added, which came from so many conversations."""
         self._merge()
         tokens, groups = np.divmod(self._sorted.keys, GROUPS)
-        sides = self._sorted.chosen, self._sorted.rejected
+        sides = self._sorted.chosen.astype(np.int64), self._sorted.rejected.astype(np.int64)
         return GroupCounts(groups.astype(np.int16), tokens.astype(np.int32), *sides, self.vocabulary, conversations)
 
     def _merge(self) -> None:
-        self._sorted = _Entries.merged([self._sorted, *self._loose])
+        if self._loose:
+            self._sorted = self._sorted.with_added(_Entries.of(*map(np.concatenate, zip(*self._loose, strict=True))))
         self._loose = []
 
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    keys: Ints  # token * GROUPS + group, sorted, each once
-    chosen: Ints
-    rejected: Ints
+    """In 12 bytes each: a vocabulary has fewer than 2^21 tokens, a group fewer than 2^32 of one."""
+
+    keys: _Short  # token * GROUPS + group, sorted, each once
+    chosen: _Short
+    rejected: _Short
 
     @staticmethod
-    def of(chosen: Sequence[int] | Ints, rejected: Sequence[int] | Ints) -> _Entries:
-        keys, places = np.unique(np.concatenate([np.asarray(chosen, np.int64), np.asarray(rejected, np.int64)]), return_inverse=True)
+    def of(chosen: _Short, rejected: _Short) -> _Entries:
+        keys, places = np.unique(np.concatenate([chosen, rejected]), return_inverse=True)
         sides = places[: len(chosen)], places[len(chosen) :]
-        return _Entries(keys, *(np.bincount(side, minlength=len(keys)) for side in sides))
+        return _Entries(keys, *(np.bincount(side, minlength=len(keys)).astype(np.uint32) for side in sides))
 
-    @staticmethod
-    def merged(parts: list[_Entries]) -> _Entries:
-        keys = np.concatenate([part.keys for part in parts])
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        if not len(starts):
-            return parts[0]
-        sides = (np.concatenate([getattr(part, side) for part in parts])[order] for side in ("chosen", "rejected"))
-        return _Entries(keys[starts], *(np.add.reduceat(side, starts) for side in sides))
+    def with_added(self, more: _Entries) -> _Entries:
+        """What is here is added to in place; only the keys that are new are moved in between."""
+        places = np.searchsorted(self.keys, more.keys)
+        known = np.zeros(len(places), dtype=bool)
+        within = places < len(self.keys)
+        known[within] = self.keys[places[within]] == more.keys[within]
+        self.chosen[places[known]] += more.chosen[known]
+        self.rejected[places[known]] += more.rejected[known]
+        at, new = places[~known], (column[~known] for column in (more.keys, more.chosen, more.rejected))
+        return _Entries(*(np.insert(column, at, fresh) for column, fresh in zip((self.keys, self.chosen, self.rejected), new, strict=True)))
 
 
-def _keys(groups: Sequence[int], token_ids: Sequence[Iterable[int]]) -> Ints:
-    rows = [np.fromiter(ids, np.int64) * GROUPS + group for group, ids in zip(groups, token_ids, strict=True)]
-    return np.concatenate(rows) if rows else np.zeros(0, np.int64)
+def _keys(groups: Sequence[int], token_ids: Sequence[Iterable[int]]) -> _Short:
+    rows = [np.fromiter(ids, np.uint32) * np.uint32(GROUPS) + np.uint32(group) for group, ids in zip(groups, token_ids, strict=True)]
+    return np.concatenate(rows) if rows else np.zeros(0, np.uint32)
 
 
 def write_counts(folder: Path, counts: GroupCounts) -> None:

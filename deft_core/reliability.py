@@ -176,29 +176,38 @@ def _round(number: int) -> int:
 # counts laid out
 
 
+def _occurring(counts: GroupCounts) -> NDArray[np.bool_]:
+    """Which of the GROUPS occur."""
+    occurring = np.zeros(GROUPS, dtype=bool)
+    occurring[counts.groups] = True
+    return occurring
+
+
 def _groups(counts: GroupCounts) -> int:
-    """How many groups occur."""
-    return len(np.unique(counts.groups))
+    return int(_occurring(counts).sum())
 
 
 def _group_totals(counts: GroupCounts) -> tuple[Floats, Floats]:
     """Chosen and rejected tokens of each group that occurs, each [G]."""
-    places = np.unique(counts.groups, return_inverse=True)[1]
-    return np.bincount(places, counts.chosen).astype(np.float64), np.bincount(places, counts.rejected).astype(np.float64)
+    totals = np.zeros((2, GROUPS), dtype=np.int64)
+    for side, values in zip(totals, (counts.chosen, counts.rejected), strict=True):
+        np.add.at(side, counts.groups, values)
+    occurring = _occurring(counts)
+    return totals[0][occurring].astype(np.float64), totals[1][occurring].astype(np.float64)
 
 
 def _blocks(counts: GroupCounts) -> Iterator[tuple[slice, Floats, Floats]]:
-    """(which of the occurring tokens, chosen [G, k], rejected [G, k]) a block of tokens at a time."""
-    groups, places = np.unique(counts.groups, return_inverse=True)
-    columns = np.unique(counts.token_ids, return_inverse=True)[1]  # ascending, as the entries are sorted by token
-    occurring = int(columns.max(initial=-1)) + 1
-    for first in range(0, occurring, _BLOCK):
-        block = slice(first, min(first + _BLOCK, occurring))
-        entries = slice(*np.searchsorted(columns, (block.start, block.stop)))
-        sides = np.zeros((2, len(groups), block.stop - block.start))
-        for side, values in zip(sides, (counts.chosen, counts.rejected), strict=True):
-            side[places[entries], columns[entries] - first] = values[entries]
-        yield block, sides[0], sides[1]
+    """(which of the occurring tokens, chosen [G, k], rejected [G, k]) a block of tokens at a time; entries are sorted by token."""
+    edges = np.searchsorted(counts.token_ids, np.arange(counts.vocabulary + 1, dtype=np.int32))
+    edges = np.append(edges[:-1][np.diff(edges) > 0], edges[-1])  # where each occurring token begins, and the end
+    row_of = np.cumsum(_occurring(counts)) - 1
+    for first in range(0, len(edges) - 1, _BLOCK):
+        ends = edges[first : first + _BLOCK + 1]
+        entries = slice(ends[0], ends[-1])
+        places = row_of[counts.groups[entries]], np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        sides = np.zeros((2, row_of[-1] + 1, len(ends) - 1))
+        sides[0][places], sides[1][places] = counts.chosen[entries], counts.rejected[entries]
+        yield slice(first, first + len(ends) - 1), sides[0], sides[1]
 
 
 def _weighted_d(counts: GroupCounts, weights: Floats) -> Iterator[tuple[slice, Floats]]:

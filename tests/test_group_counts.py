@@ -42,7 +42,7 @@ def test_entries_merged_now_and_then_are_those_merged_at_once(monkeypatch):
     monkeypatch.setattr(group_counts, "_LOOSE", 100)
     for row in rows:
         often.add(*([value] for value in row))
-        assert sum(len(loose.keys) for loose in often._loose) <= 100
+        assert sum(len(keys) for sides in often._loose for keys in sides) <= 100
     assert entries(once.counts(40)) == entries(often.counts(40))
 
 
