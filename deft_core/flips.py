@@ -55,7 +55,7 @@ def flipped_table(table: pd.DataFrame, view: View, flipped: Collection[str]) -> 
     what_ifs = [what_if_columns(path) for path in view.what_ifs]
     _flip_pairs(new, rows[~ranking], what_ifs)
     _flip_rankings(new, rows[ranking], view, what_ifs)
-    return table.assign(**new.changed)
+    return table.assign(**{name: pd.Series(values, table.index, copy=False) for name, values in new.changed.items()})
 
 
 def flipped_pairs(view: View, flipped: Collection[str]) -> pa.Table | None:
@@ -104,16 +104,18 @@ def _flip_pairs(new: _Columns, rows: Ints, what_ifs: Sequence[Sequence[str]]) ->
 
 
 def _flip_rankings(new: _Columns, rows: Ints, view: View, what_ifs: Sequence[Sequence[str]]) -> None:
+    if not len(rows):
+        return
     new.swap("characters_chosen", "characters_rejected", rows)  # already those of the first best and the worst
     for chosen, rejected, margin, _ in what_ifs:
         for name in (chosen, rejected, margin):
             new[name][rows] = np.nan
-    places = dict(zip(new.table["id"].to_numpy()[rows], rows, strict=True))
-    if len(rows) and "score_chosen" in new:
+    places = dict(zip(new.table["id"].iloc[rows], rows, strict=True))
+    if "score_chosen" in new:
         for _, values in texts(view, list(places)).iterrows():
             for name, value in _source_scores(values).items():
                 new[name][places[values["id"]]] = value
-    if len(rows) and view.parts:
+    if view.parts:
         for _, values in response_lists(view, list(places)).iterrows():
             for name, value in flipped_row(values).items():
                 if name in new:

@@ -201,7 +201,7 @@ def _standing(events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
 
 
 def _missing(rows: Sequence[str], known: pd.Index[Any]) -> list[str]:
-    return [row for row, place in zip(rows, known.get_indexer(pd.Index(rows, dtype=object)), strict=True) if place < 0]
+    return [row for row, place in zip(rows, known.get_indexer(pd.Index(list(rows))), strict=True) if place < 0]
 
 
 @dataclass

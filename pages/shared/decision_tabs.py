@@ -26,7 +26,6 @@ def decisions(picked: Picked) -> None:
         st.info("Nothing is decided yet. Open a row here or on Explore and press a (keep), d (drop) or f (flip).")
         return
     decide.steps(picked.look)
-    marks.flips(picked.look)
     marks.gone(picked.look)
     with _beside(picked, np.empty(0, np.int64)):
         _log(picked, events)
@@ -49,7 +48,7 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
         {
             "when (UTC)": [event.created[:19].replace("T", " ") for event in shown],
             "decision": [excerpt(_words(event, by_id), 80) for event in shown],
-            "": ["" if event.kind not in DECISIONS else "stands" if event.event in done else "undone" for event in shown],
+            "now": ["" if event.kind not in DECISIONS else "stands" if event.event in done else "undone" for event in shown],
             "its first row": turns,
         }
     )

@@ -216,7 +216,7 @@ def _category(rows: Mapping[str, Collection[str]], otherwise: str, known: pd.Ind
     rows = {word: ids for word, ids in rows.items() if ids}
     codes = np.full(len(known), len(rows), dtype=np.int32)
     for code, ids in enumerate(rows.values()):
-        codes[known.get_indexer(pd.Index(list(ids), dtype=object))] = code
+        codes[known.get_indexer(pd.Index(list(ids)))] = code
     words: pd.Categorical[Any] = pd.Categorical.from_codes(codes, pd.Index([*rows, otherwise]))
     return words
 

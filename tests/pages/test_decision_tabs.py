@@ -33,9 +33,9 @@ def test_the_log_stands_newest_first_with_what_each_did(scored: Workspace, sides
     app = opened("curate", tab="Decisions")
     table = app.dataframe[0].value
     assert table["decision"].tolist() == ["undo: drop 3 rows", "drop 3 rows", "keep 1 row"]
-    assert table[""].tolist() == ["", "undone", "stands"]
+    assert table["now"].tolist() == ["", "undone", "stands"]
     pressed(app, "redo: drop 3 rows")
-    assert app.dataframe[0].value[""].tolist() == ["", "", "stands", "stands"]
+    assert app.dataframe[0].value["now"].tolist() == ["", "", "stands", "stands"]
     assert "saved: redo drop 3 rows" in captions(app)
 
 
