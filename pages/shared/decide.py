@@ -129,14 +129,14 @@ def _decide_whole(look: Look, kind: str) -> None:
 # undo, redo, and what is said afterwards
 
 
-def steps(look: Look) -> None:
+def steps(look: Look, *, row_open: bool = False) -> None:
     """Undo and redo, and what has been saved. Beside a row that is open they have no keys: its own have them."""
-    _steps(look, "list")
+    _steps(look, "list", first=not row_open)
 
 
-def _steps(look: Look, place: str) -> None:
+def _steps(look: Look, place: str, *, first: bool = True) -> None:
     """Each button names the decision it is about, and does that one or nothing."""
-    decisions, first = look.decided.decisions, place == "row" or not state.value(state.ROW)
+    decisions = look.decided.decisions
     if error := state.take_failure():
         state.set_said("")
         widgets.problem(error)

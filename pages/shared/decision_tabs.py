@@ -25,7 +25,7 @@ def decisions(picked: Picked) -> None:
     if not events:
         st.info("Nothing is decided yet. Open a row here or on Explore and press a (keep), d (drop) or f (flip).")
         return
-    decide.steps(picked.look)
+    decide.steps(picked.look, row_open=bool(state.value(state.ROW)))
     marks.gone(picked.look)
     with _beside(picked, np.empty(0, np.int64)):
         _log(picked, events)
@@ -83,7 +83,7 @@ def conflicts(picked: Picked) -> None:
     settled = np.array([SETTLED in picked.decisions.tags.get(row, ()) for row in ids])
     ordered = rows[np.argsort(settled, kind="stable")]
     st.html(_figures(picked, int(settled.sum())))
-    decide.steps(picked.look)
+    decide.steps(picked.look, row_open=bool(state.value(state.ROW)))
     _follow_all(picked, ids[~settled].tolist())
     with _beside(picked, ordered):
         _cards(picked, ordered)

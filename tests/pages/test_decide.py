@@ -110,7 +110,7 @@ def test_what_was_decided_is_a_filter_and_stands_in_the_table(scored: Workspace,
 def test_a_row_that_a_decision_takes_out_of_the_filter_leaves_its_neighbours(scored: Workspace, ids: list[str]) -> None:
     app = opened("explore", filter=['is ["none"] decision'], row=ids[10])
     pressed(app, "drop")
-    assert "this row does not pass the filters" in body_text(app)
+    assert "this row is not among those listed" in body_text(app)
     pressed(app, "next")
     assert address(app, "row") == [ids[11]]
     pressed(app, "keep")
