@@ -313,7 +313,7 @@ def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, go
 def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.Figure:
     """Columns against columns: correlations between -1 and 1, or shares between 0 and 1; a cell without a value is empty."""
     words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:.2f}" for value in row] for row in values])
-    blue, none, orange = "rgba(0, 114, 178, 0.75)", "rgba(128, 128, 128, 0.06)", "rgba(213, 94, 0, 0.75)"
+    blue, none, orange = "#4095C5", "#F4F4F4", "#DF8640"  # opaque: Plotly chooses a cell's text by its colour alone
     labels = [label(name, 24) for name in names]
     trace = {
         "type": "heatmap",

@@ -18,7 +18,7 @@ __all__ = ["FRACTION", "Ranks", "Relations", "length_ties", "ranks", "relations"
 
 FRACTION = 0.05  # of the rows, by which the ends of two columns are compared
 CHUNK = 65_536  # rows multiplied at once: a few MB
-NO_TIE, WEAK_TIE = 0.1, 0.3  # absolute rank correlations; below: hardly tied, weakly tied
+NO_TIE, WEAK_TIE = 0.1, 0.3  # absolute rank correlations; below: hardly tied, weakly
 Z_95 = 1.959964  # of the normal distribution, both tails
 
 Numbers = npt.NDArray[np.float64]
@@ -149,5 +149,5 @@ def _reading(r: float, low: float, high: float) -> str:
         return "no tie to length seen"
     if abs(r) < NO_TIE:
         return "hardly tied to length"
-    strength = "weakly tied" if abs(r) < WEAK_TIE else "tied"
-    return f"{strength} to length: {r:+.2f}, high where answers are {'long' if r > 0 else 'short'}"
+    weakly = " weakly" if abs(r) < WEAK_TIE else ""
+    return f"{'rises' if r > 0 else 'falls'}{weakly} with length"

@@ -16,6 +16,7 @@ from deft_core.charts import (
     histogram,
     kept_bars,
     label,
+    matrix,
     scatter,
     title,
     token_bars,
@@ -149,3 +150,12 @@ def test_kept_and_dropped_rows_stand_on_each_other_with_the_cut_between_them() -
     band, cut = figure.layout.shapes
     assert (band.x0, band.x1, cut.x0) == (3.5, 4.5, 4.0) and figure.layout.barmode == "stack"
     assert figure.layout.annotations[0].text == "cut 4"
+
+
+def test_a_matrix_of_columns_has_its_figures_in_the_cells_while_there_is_room() -> None:
+    values = np.array([[1.0, -0.25], [-0.25, np.nan]])
+    cells = matrix(values, ["a", "<b>"]).data[0]
+    assert cells.text.tolist() == [["1.00", "-0.25"], ["-0.25", ""]] and cells.zmin == -1 and cells.texttemplate == "%{text}"
+    assert cells.customdata[0][1] == "a, &lt;b&gt;"
+    shares = matrix(np.full((15, 15), 0.05), [str(place) for place in range(15)], share=True).data[0]
+    assert shares.text[0][0] == "5%" and shares.zmin == 0 and shares.texttemplate == ""

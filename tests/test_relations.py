@@ -89,8 +89,8 @@ def test_ties_to_length_have_an_interval_and_a_reading() -> None:
     found = length_ties(Relations(names, rows, correlation, correlation, correlation), "length")
     assert list(found["column"]) == ["strong", "loose", "none", "one_value"]
     assert list(found["reading"]) == [
-        "tied to length: -0.50, high where answers are short",
-        "weakly tied to length: +0.20, high where answers are long",
+        "falls with length",
+        "rises weakly with length",
         "no tie to length seen",
         "too little to say",
     ]

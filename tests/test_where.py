@@ -142,6 +142,10 @@ def test_one_that_needs_too_much_memory_is_stopped(view: View, huge: str) -> Non
         where_ids(view, huge, memory_mb=500, seconds=60)
 
 
+def test_nothing_but_the_answer_is_on_its_standard_output(view: View) -> None:
+    assert len(where_ids(view, "NOT current_setting('enable_progress_bar')")) == ROWS  # DuckDB would draw it after two seconds
+
+
 def test_it_sees_the_columns_a_query_sees(view: View) -> None:
     names = user_sql(view, "SELECT * FROM pairs LIMIT 0").column_names
     assert len(where_ids(view, " AND ".join(f'("{name}" IS NULL OR true)' for name in names))) == ROWS

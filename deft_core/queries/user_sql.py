@@ -59,6 +59,7 @@ def locked(view: View, memory_mb: int, flipped: pa.Table | None = None) -> Itera
             connection.register("flipped_pairs", flipped)
             others = "SELECT * FROM pairs_as_scored ANTI JOIN flipped_pairs USING (id)"
             connection.sql(f"{others} UNION ALL BY NAME SELECT * FROM flipped_pairs").create_view("pairs")
+        connection.execute("SET enable_progress_bar = false")  # on by itself, on standard output, in a Python that runs no file
         connection.execute("SET enable_external_access = false")
         connection.execute("SET memory_limit = ?", [f"{memory_mb}MB"])
         connection.execute("SET lock_configuration = true")

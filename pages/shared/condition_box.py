@@ -24,7 +24,8 @@ def ask_condition(look: Look) -> None:
             st.form_submit_button("Narrow to these rows", on_click=_run, args=(look,))
         error = state.refused()
         if error and state.typed(TEXT):
-            widgets.problem(error)
+            remedy = "Mend it; the columns are listed below." if error.remedy.startswith("Columns:") else error.remedy
+            widgets.problem(DeftError(error.expected, error.found, remedy))
         names = ", ".join(widgets.html(name) for name in _names(look.view))
         lines = ["What stands after WHERE, in the SQL of DuckDB.", f"<b>Columns</b> {names}", f"<b>For example</b> <code>{EXAMPLE}</code>"]
         st.html(f'<div style="font-size:.85rem;opacity:.8;overflow-wrap:anywhere">{"<br>".join(lines)}</div>')

@@ -80,5 +80,5 @@ def _lengths(found: Relations) -> None:
     ties = ties[ties["column"].isin(telling)]
     ties["95 %"] = [f"{low:+.2f} … {high:+.2f}" for low, high in zip(ties["low"], ties["high"], strict=True)]
     st.markdown(f"**Length bias**: rank correlation with {length}")
-    shown = ties[["column", "correlation", "95 %", "reading"]].rename(columns={"correlation": "with length"})
+    shown = ties[["column", "correlation", "reading", "95 %"]].rename(columns={"correlation": "with length"})
     st.dataframe(shown, hide_index=True, height=460, column_config={"with length": st.column_config.NumberColumn(format="%+.2f")})
