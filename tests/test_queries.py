@@ -82,6 +82,13 @@ def test_texts_come_for_the_rows_asked_for_in_that_order(view: View) -> None:
     assert found["prompt"][0][0]["content"].startswith("Question 5:")
 
 
+def test_texts_of_some_columns_and_of_no_rows(view: View) -> None:
+    ids = list(light_table(view)["id"][:2])
+    assert list(texts(view, ids, ["prompt"]).columns) == ["id", "prompt"]
+    assert texts(view, []).empty and texts(view, ["unknown"]).empty
+    assert list(texts(view, ["unknown", ids[1]])["id"]) == [ids[1]]
+
+
 def test_a_search_reads_prompts_and_answers_and_takes_no_pattern_for_one(view: View) -> None:
     made = preferences(ROWS)
     bodies = [" ".join([m.content for m in p.prompt] + [r.text for r in p.responses]) for p in made]

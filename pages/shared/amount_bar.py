@@ -28,7 +28,7 @@ def _amount(picked: Picked) -> None:
     rule, members = picked.rule, int(picked.pool.sum())
     units = [unit for unit in UNITS if unit != "value" or rule.keep in ("highest", "lowest")]
     current = next(unit for unit in units if getattr(rule, unit) is not None)
-    choice, slider, number = st.columns([5, 7, 3], vertical_alignment="bottom")
+    choice, slider, number = st.columns([6, 8, 4], vertical_alignment="bottom")
     key = state.mirror("unit", current)
 
     def changed() -> None:

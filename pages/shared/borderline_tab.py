@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import streamlit as st
 
 from deft_core import selection
 from deft_core.charts import COLOURS
-from deft_core.selection import Ints
+from deft_core.selection import Ints, Mask
 from pages.shared import certainty, inspector, rows, state, widgets
 from pages.shared.picked import Picked
 
@@ -25,26 +26,30 @@ def draw(picked: Picked) -> None:
     if not borders:
         st.info("There is no cut: the rule keeps all rows that take part, or none.")
         return
-    shown = []
-    for number, place in enumerate(borders):
-        below, above = ranked[max(0, place - SIDE_ROWS) : place][::-1], ranked[place : place + SIDE_ROWS]
-        kept, dropped = (above, below) if picked.kept[ranked[place]] else (below, above)
-        left, right = st.columns(2, gap="medium")
-        with left:
-            _side(picked, kept, "kept", f"borderline-kept-{number}")
-        with right:
-            _side(picked, dropped, "dropped", f"borderline-dropped-{number}")
-        shown += [kept, dropped]
+    sides = [side for place in borders for side in _sides(ranked, picked.kept, place)]
+    turns = rows.last_turns(picked.look, np.concatenate(sides))  # one question for all
+    for number, side in enumerate(sides):
+        if number % 2 == 0:
+            columns = st.columns(2, gap="medium")
+        with columns[number % 2]:
+            _side(picked, side, ("kept", "dropped")[number % 2], f"borderline-{number}", turns[: len(side)])
+        turns = turns[len(side) :]
     row_id = state.value(state.ROW)
     if row_id:
         with st.container(border=True):
-            inspector.inspect(picked.look, row_id, np.concatenate(shown))
+            inspector.inspect(picked.look, row_id, np.concatenate(sides))
 
 
-def _side(picked: Picked, positions: Ints, which: str, name: str) -> None:
+def _sides(ranked: Ints, kept: Mask, place: int) -> tuple[Ints, Ints]:
+    """The rows just kept and just dropped at a border, nearest first."""
+    below, above = ranked[max(0, place - SIDE_ROWS) : place][::-1], ranked[place : place + SIDE_ROWS]
+    return (above, below) if kept[ranked[place]] else (below, above)
+
+
+def _side(picked: Picked, positions: Ints, which: str, name: str, turns: Sequence[str]) -> None:
     square = f'<span style="color:{COLOURS[which]}">■</span>'
     st.html(f"{square} just {which} by the rule: {widgets.count(len(positions), 'row')}, nearest to the cut first")
     look = picked.look
     if picked.probability is not None:
         look = replace(look, table=look.table.assign(**{certainty.PROBABILITY: picked.probability}))
-    rows.short(look, positions, name, (picked.rule.by, certainty.PROBABILITY, "tokens_chosen"))
+    rows.short(look, positions, name, (picked.rule.by, certainty.PROBABILITY, "tokens_chosen"), turns)

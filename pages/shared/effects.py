@@ -11,8 +11,9 @@ import streamlit as st
 
 from deft_core import charts, composition, cost, selection, uncertainty
 from deft_core.charts import COLOURS
+from deft_core.rule import Rule
 from deft_core.status import duration
-from pages.shared import resources, state, widgets
+from pages.shared import resources, rule_bar, state, widgets
 from pages.shared.picked import Picked
 
 NAMES = {
@@ -32,11 +33,11 @@ def figures(picked: Picked) -> None:
     with st.container(horizontal=True, gap="medium"):
         train = int(picked.train.sum())
         _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
-        _uncertain(picked)
         _figure("dropped", f"{train - rows:,}", "training rows")
         if rows and "tokens_chosen" in picked.look.table:
             tokens = cost.pair_tokens(*(picked.values(f"tokens_{name}")[mask] for name in ("prompt", "chosen", "rejected")))
             _cost(picked, tokens[~np.isnan(tokens)])
+        _uncertain(picked)
 
 
 def _figure(label: str, value: str, below: str, help: str | None = None) -> None:
@@ -160,9 +161,16 @@ def overlaps(picked: Picked) -> None:
     for reference, positions in resources.other_selections(picked.frame.workspace, picked.look.view, picked.ids)[:OTHERS]:
         both = int(picked.subset.mask[positions].sum())
         lines.append((reference, f"{both:,} of its {len(positions):,}", f"{both / max(1, rows):.0%} of kept", "kept"))
+    if rows and picked.rule.keep != "random":
+        st.button("keep as many random rows instead", icon=":material/casino:", type="tertiary", on_click=_by_chance, args=(picked,))
     if lines:
         body = "".join(_overlap(*line) for line in lines)
         st.html(f'<div style="font-size:.88rem"><div style="opacity:.7">rows in common with</div>{body}</div>')
+
+
+def _by_chance(picked: Picked) -> None:
+    rule = picked.rule
+    rule_bar.put(Rule("random", by=rule.by, count=max(1, int(picked.kept.sum())), where=rule.where))
 
 
 def _overlap(name: str, first: str, second: str, colour: str) -> str:

@@ -75,7 +75,7 @@ def order(version: Version, column: str, descending: bool, _table: pd.DataFrame)
 @st.cache_data(max_entries=50, show_spinner=False)
 def last_turns(pairs_version: Version, ids: tuple[str, ...], characters: int, _view: View) -> list[str]:
     """How the prompt of each row ends."""
-    prompts = queries.texts(_view, ids).set_index("id")["prompt"]
+    prompts = queries.texts(_view, ids, ["prompt"]).set_index("id")["prompt"]
     return [excerpt(prompts[row][-1]["content"], characters) if row in prompts else "" for row in ids]
 
 
@@ -262,7 +262,7 @@ def contrasted(version: Version, kept: tuple[str, ...], dropped: tuple[str, ...]
 
 
 def _sample_texts(view: View, ids: tuple[str, ...], flipped: frozenset[str]) -> pd.DataFrame:
-    found = flipped_texts(queries.texts(view, ids), flipped)
+    found = flipped_texts(queries.texts(view, ids, ["prompt", "responses", "scores"]), flipped)
     prompts = [messages[-1]["content"] if len(messages) else "" for messages in found["prompt"]]
     answers = {side: [answers[place] for answers in found["responses"]] for side, place in (("chosen", 0), ("rejected", -1))}
     return pd.DataFrame({"id": found["id"], "prompt": prompts} | answers)

@@ -85,8 +85,8 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     )
 
 
-def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str]) -> None:
-    """A few rows as a list of their own, in the order given; a click on a cell opens the row."""
+def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str], turns: Sequence[str]) -> None:
+    """A few rows as a list of their own, in the order given; a click on a cell opens the row. `turns`: how their prompts end."""
     page = look.table.iloc[positions]
     ids = list(page["id"])
 
@@ -97,7 +97,7 @@ def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequ
     marks = [mark for mark, word in resources.MARKS.items() if (page[mark] != word).any()]
     shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]].copy())
     shown.insert(0, "open", ["▶" if row == state.value(state.ROW) else "" for row in ids])
-    shown.insert(1, "last turn", resources.last_turns(queries.pairs_version(look.view), tuple(ids), EXCERPT_CHARACTERS, look.view))
+    shown.insert(1, "last turn", list(turns))
     st.dataframe(
         shown,
         key=state.drawing_key(name),
@@ -108,6 +108,12 @@ def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequ
         column_config=_formats(shown),
         height=35 * (len(shown) + 1) + 3,
     )
+
+
+def last_turns(look: Look, positions: npt.NDArray[np.int64]) -> list[str]:
+    """How the prompts of these rows end."""
+    ids = tuple(look.table["id"].iloc[positions])
+    return resources.last_turns(queries.pairs_version(look.view), ids, EXCERPT_CHARACTERS, look.view)
 
 
 def _words(shown: pd.DataFrame) -> pd.DataFrame:

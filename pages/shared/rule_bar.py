@@ -13,6 +13,11 @@ from deft_core.rule import KEEPS, Rule
 from pages.shared import resources, state, widgets
 from pages.shared.brushing import Look
 
+WHY_HIGHEST = (
+    "Sources disagree on whether the highest or the lowest rewards are worth most. In a small trial of ours (SmolLM2-135M, DPO on "
+    "5 % of the rows, one seed, standard error about 3 points) held-out accuracy was 0.61 with the highest, 0.58 with random rows "
+    "and 0.47 with the lowest: so highest is where this starts. A rule that does not beat random rows is worth nothing."
+)
 AMOUNTS = ("fraction", "count", "value", "low", "high")
 WITHOUT_SCORES = "characters_chosen"
 
@@ -69,7 +74,7 @@ def draw(rule: Rule, look: Look) -> None:
     """What is kept, by which column, under which condition."""
     keep, by, where = st.columns([2, 3, 5])
     with keep:
-        widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by))
+        widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by), help=WHY_HIGHEST)
     with by:
         offered = list(dict.fromkeys([*([] if rule.by in look.named("number") else [rule.by]), *look.named("number")]))
         widgets.pick("by", "by", offered, rule.by, on_change=lambda by: _turn(rule, look, rule.keep, by), format_func=charts.title)

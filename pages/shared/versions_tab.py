@@ -158,6 +158,8 @@ def _rows(picked: Picked, positions: Ints, rows_in_all: int, name: str, referenc
     if len(positions):
         pages = -(-len(positions) // SHOWN_ROWS)
         at = min(state.number(name), pages - 1) * SHOWN_ROWS
-        rows.short(picked.look, positions[at : at + SHOWN_ROWS], f"versions-{name}", (picked.rule.by, "source", "tokens_chosen"))
+        shown = positions[at : at + SHOWN_ROWS]
+        columns = (picked.rule.by, "source", "tokens_chosen")
+        rows.short(picked.look, shown, f"versions-{name}", columns, rows.last_turns(picked.look, shown))
         if pages > 1:
             widgets.pager(name, pages, f"rows {at + 1:,} to {min(at + SHOWN_ROWS, len(positions)):,}")

@@ -154,6 +154,13 @@ def test_uncertain_places_are_told(scored: Workspace) -> None:
     assert "place uncertain" not in [one.label for one in opened("curate", by="turns").metric]
 
 
+def test_random_rows_of_the_same_size_are_one_click_away(scored: Workspace) -> None:
+    app = opened("curate", value="0.1")
+    before = metric(app, "kept")
+    checked(widget(app, "button", "keep as many random rows instead").click().run())
+    assert metric(app, "kept") == before and address(app, "keep") == ["random"] and not address(app, "value")
+
+
 # the tabs
 
 
