@@ -140,6 +140,8 @@ def _steps(look: Look, place: str, *, first: bool = True) -> None:
     if error := state.take_failure():
         state.set_said("")
         widgets.problem(error)
+    if place == "list" and not look.decided.events:
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for kind, target, key in (("undo", decisions.undoable, "u"), ("redo", decisions.redoable, "shift+u")):
             _step_button(look, kind, target, f"{place}-{kind}", key if first else None)
