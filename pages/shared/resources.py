@@ -97,17 +97,17 @@ def _flipped(table: pd.DataFrame) -> list[str]:
 
 
 @st.cache_resource(max_entries=20, show_spinner="Running the condition …")
-def _rows_where(version: Version, condition: Where, _view: View, _table: pd.DataFrame) -> Mask | InputError:
+def _rows_where(version: Version, condition: Where, flipped: tuple[str, ...], _view: View, _table: pd.DataFrame) -> Mask | InputError:
     """An error is kept too: a condition may take ten seconds to fail."""
     try:
-        return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql, flipped=flipped_pairs(_view, _flipped(_table)))))
+        return np.asarray(_table["id"].isin(queries.where_ids(_view, condition.sql, flipped=flipped_pairs(_view, flipped))))
     except InputError as error:
         return error
 
 
 def rows_where(version: Version, condition: Where, view: View, table: pd.DataFrame) -> Mask:
-    """The rows for which a person's own condition is true. It reads the files: flips change nothing for it, nor for its cache."""
-    answer = _rows_where(version[:2], condition, view, table)
+    """The rows for which a person's own condition is true, flipped ones turned round. Nothing else in the table changes it."""
+    answer = _rows_where(version[:2], condition, tuple(_flipped(table)), view, table)
     if isinstance(answer, InputError):
         raise InputError(*answer.args)  # a new one: a raised error keeps what it has passed through
     return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from deft_core import queries
+from deft_core import overrides, queries
 from deft_core.queries import light_table, open_view, where_ids
 from deft_core.workspace import Workspace
 from tests.pages.driving import ROWS, address, body_text, checked, metric, opened, widget
@@ -85,6 +85,15 @@ def test_a_hostile_condition_of_a_link_is_explained_and_can_be_removed(scored: W
     assert "a condition over the columns" in app.error[0].value.replace("\\", "")
     checked(widget(app, "button", "clear").click().run())
     assert not app.error and metric(app, "rows") == "60" and "filter" not in app.query_params
+
+
+def test_a_condition_sees_a_row_that_is_flipped(scored: Workspace) -> None:
+    table = light_table(open_view(scored, "demo"))
+    row = table.loc[(table["reward_margin"] < 0) & (table["n_responses"] == 2), "id"].iloc[0]
+    app = submitted(opened("explore"), BELOW)
+    before = int(metric(app, "rows"))
+    overrides.append(scored, "demo", "flip", [row])
+    assert int(metric(checked(app.run()), "rows")) == before - 1
 
 
 def test_a_condition_is_asked_once(scored: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
