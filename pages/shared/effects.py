@@ -161,11 +161,11 @@ def overlaps(picked: Picked) -> None:
     for reference, positions in resources.other_selections(picked.frame.workspace, picked.look.view, picked.ids)[:OTHERS]:
         both = int(picked.subset.mask[positions].sum())
         lines.append((reference, f"{both:,} of its {len(positions):,}", f"{both / max(1, rows):.0%} of kept", "kept"))
-    if rows and picked.rule.keep != "random":
-        st.button("keep as many random rows instead", icon=":material/casino:", type="tertiary", on_click=_by_chance, args=(picked,))
     if lines:
         body = "".join(_overlap(*line) for line in lines)
         st.html(f'<div style="font-size:.88rem"><div style="opacity:.7">rows in common with</div>{body}</div>')
+    if rows and picked.rule.keep != "random":
+        st.button("keep as many random rows instead", icon=":material/casino:", type="tertiary", on_click=_by_chance, args=(picked,))
 
 
 def _by_chance(picked: Picked) -> None:

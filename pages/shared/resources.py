@@ -255,7 +255,8 @@ class Contrast:
 @st.cache_resource(max_entries=8, show_spinner="Reading texts of both sides …")
 def contrasted(version: Version, kept: tuple[str, ...], dropped: tuple[str, ...], column: str, _view: View, _decided: Decided) -> Contrast:
     flipped = _decided.decisions.flipped
-    sides = _sample_texts(_view, kept, flipped), _sample_texts(_view, dropped, flipped)
+    texts = _sample_texts(_view, (*kept, *dropped), flipped)
+    sides = texts[: len(kept)], texts[len(kept) :]
     counts = [contrast.word_counts(side[column]) for side in sides]
     words = contrast.distinguishing(counts[0], counts[1])
     return Contrast(sides, words, pd.DataFrame({"kept": _rates(sides[0]), "dropped": _rates(sides[1])}))

@@ -53,7 +53,7 @@ def _table(listed: list[Listed]) -> None:
         "saved": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         "kept": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(shown, hide_index=True, column_config=formats, height=min(36 * (len(shown) + 1) + 3, 400))
+    st.dataframe(shown, hide_index=True, column_config=formats, height=min(35 * (len(shown) + 1) + 3, 400))
 
 
 def _by_hand(one: Saved) -> str:
@@ -159,7 +159,7 @@ def _rows(picked: Picked, positions: Ints, rows_in_all: int, name: str, referenc
         pages = -(-len(positions) // SHOWN_ROWS)
         at = min(state.number(name), pages - 1) * SHOWN_ROWS
         shown = positions[at : at + SHOWN_ROWS]
-        columns = (picked.rule.by, "source", "tokens_chosen")
+        columns = (picked.rule.by, "tokens_chosen")
         rows.short(picked.look, shown, f"versions-{name}", columns, rows.last_turns(picked.look, shown))
         if pages > 1:
             widgets.pager(name, pages, f"rows {at + 1:,} to {min(at + SHOWN_ROWS, len(positions)):,}")
