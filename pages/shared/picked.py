@@ -59,8 +59,7 @@ def looked(frame: Frame) -> tuple[Look, Decided, Ids]:
 
 def pick(frame: Frame, look: Look, decided: Decided, ids: Ids, rule: Rule) -> Picked:
     """What the rule and the decisions come to; raises what is wrong with the rule's column or condition."""
-    version = resources.version(look.view)  # a condition sees the rows as they were scored
-    where = resources.rows_where(version, Where(rule.where), look.view, look.table) if rule.where else None
+    where = resources.rows_where(look.version, Where(rule.where), look.view, look.table) if rule.where else None
     pool = selection.pool(look.table, rule, where)
     order = resources.ranking(look.version, rule.by, look.table, ids)
     kept = selection.kept(look.table, rule, where, ids=ids, order=order)

@@ -27,7 +27,7 @@ from deft_core.flips import flipped_pairs, flipped_table, flipped_texts
 from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
 from deft_core.reading import excerpt
-from deft_core.relations import Ranks, Relations, ranks
+from deft_core.relations import Relations, ranks
 from deft_core.relations import relations as relations_of
 from deft_core.selection import Ids, Ints, Mask
 from deft_core.selection import ranking as ranking_of
@@ -113,14 +113,10 @@ def rows_where(version: Version, condition: Where, view: View, table: pd.DataFra
     return answer
 
 
-@st.cache_resource(max_entries=60, show_spinner=False)
-def _ranks(version: Version, name: str, _table: pd.DataFrame) -> Ranks:
-    return ranks(numbers(_table, name))
-
-
 @st.cache_resource(max_entries=4, show_spinner="Comparing the columns …")
 def relations(version: Version, names: tuple[str, ...], _table: pd.DataFrame) -> Relations:
-    return relations_of({name: _ranks(version, name, _table) for name in names})
+    """Small; the ranks it is made of, 4 bytes a row and column, are not kept."""
+    return relations_of({name: ranks(numbers(_table, name)) for name in names})
 
 
 def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Filter]) -> dict[Filter, Mask]:
@@ -130,7 +126,7 @@ def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Fil
 
 
 def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
-    return table[name].to_numpy(dtype=float, na_value=np.nan)
+    return table[name].to_numpy(dtype=float)  # with na_value, pandas takes ten times as long for whole numbers
 
 
 # what selections are made of: the table with its flipped rows turned round, the rows in order, a rule's own condition

@@ -106,6 +106,17 @@ def test_a_condition_from_a_link_waits_for_a_click(scored: Workspace) -> None:
     assert left.metric and not address(left, "where")
 
 
+def test_a_condition_sees_flipped_rows_as_the_command_does(scored: Workspace) -> None:
+    rows = table(scored).query("split == 'train' and n_responses == 2")
+    row = rows.loc[(rows["tokens_rejected"] - rows["tokens_chosen"]).idxmax()]
+    overrides.append(scored, "demo", "flip", [row["id"]])
+    condition = f"id = '{row['id']}' and tokens_chosen = {int(row['tokens_rejected'])}"
+    app = opened("curate", fraction="1", where=condition)
+    checked(widget(app, "button", "Run it").click().run())
+    assert metric(app, "kept") == "1"
+    assert saved(scored, "one", Rule(fraction=1.0, where=condition)).kept == 1
+
+
 def test_a_condition_that_cannot_work_is_explained_below_it(scored: Workspace) -> None:
     app = opened("curate")
     checked(widget(app, "text_input", "of the rows where").set_value("no_such_column = 1").run())
