@@ -53,6 +53,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+# columns that rows carry on the pages, and the texts of a query
+_RESERVED = ("decision", "flipped", "noted", "tags", "place", "kept_probability", "prompt", "chosen", "rejected", "conversation")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")  # so that SQL takes it without quotes
 
 
@@ -211,7 +213,7 @@ def checked_column(view: View, name: str, replace: bool = False) -> None:
         if not replace:
             raise InputError("a new name for the column", f"{name!r}, which is a what-if already", "Choose another name, or replace it.")
         return
-    taken = {column.casefold() for column in column_names(view)}
+    taken = {column.casefold() for column in column_names(view)} | set(_RESERVED)
     for column in what_if_columns(Path(name)):
-        if column.casefold() in taken:
+        if column.casefold() in taken or column.casefold().startswith("noise_"):
             raise InputError("a name whose columns are not there yet", f"{column!r}, which is", "Choose another name.")

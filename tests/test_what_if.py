@@ -158,7 +158,9 @@ def test_a_what_if_is_saved_as_a_column_of_the_score_set(workspace: Workspace, v
     assert np.allclose(table["plain"], table["reward_chosen"], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["reward_chosen", "Turns", "chosen", "reward", "extra_topic", "a name", "9", "", "x" * 41])
+@pytest.mark.parametrize(
+    "name", ["reward_chosen", "Turns", "chosen", "reward", "extra_topic", "Decision", "noise_mine", "a name", "9", "", "x" * 41]
+)
 def test_a_column_name_that_is_taken_or_none_is_refused(view: View, name: str) -> None:
     with pytest.raises(InputError, match=r"a column name of|a name whose columns"):
         save(view, open_pooled(view), name, Change(), asked(view, Change()))
