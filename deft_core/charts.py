@@ -201,12 +201,12 @@ def kept_bars(
     if band:
         place = {"type": "rect", "xref": "x", "yref": "y domain", "x0": max(band[0], low), "x1": min(band[1], high), "y0": 0, "y1": 1}
         shapes.append(place | {"line": {"width": 0}, "fillcolor": COLOURS["full"], "opacity": 0.22, "layer": "below"})
-    for cut in cuts:
+    for number, cut in enumerate(cuts):
         at = min(max(cut, low), high)
         line = {"color": "#009E73", "width": 2}
         shapes.append({"type": "line", "xref": "x", "yref": "y domain", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line})
-        side = "left" if (at - low) / (high - low) < 0.5 else "right"
-        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": side, "showarrow": False}
+        outward = ("right", "left")[number] if len(cuts) == 2 else "left" if (at - low) / (high - low) < 0.5 else "right"
+        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": outward, "showarrow": False}
         notes.append({"text": f"cut {cut:,.4g}", "font": {"size": 13}} | place)
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [low, high], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})

@@ -150,6 +150,8 @@ def test_kept_and_dropped_rows_stand_on_each_other_with_the_cut_between_them() -
     band, cut = figure.layout.shapes
     assert (band.x0, band.x1, cut.x0) == (3.5, 4.5, 4.0) and figure.layout.barmode == "stack"
     assert figure.layout.annotations[0].text == "cut 4"
+    low, high = kept_bars(counts, axis, "turns", cuts=[2.0, 3.0]).layout.annotations
+    assert (low.xanchor, high.xanchor) == ("right", "left")  # each on its own side of the range
 
 
 def test_a_matrix_of_columns_has_its_figures_in_the_cells_while_there_is_room() -> None:
