@@ -106,6 +106,17 @@ def test_a_condition_is_asked_once(scored: Workspace, monkeypatch: pytest.Monkey
     assert run == [BELOW, "rewrd < 0"]  # a failure is remembered, too
 
 
+def test_every_column_of_numbers_is_drawn_and_filters(scored: Workspace) -> None:
+    table = light_table(open_view(scored, "demo"))
+    numbers = list(table.select_dtypes("number"))
+    assert {"n_responses", "mean_logp_margin", "tokens_rejected", "characters_prompt", "extra_difficulty"} <= set(numbers)
+    ranges = [f"between {float(table[name].min())} {float(table[name].max())} {name}" for name in numbers]
+    app = opened("explore", chart=numbers, filter=ranges)
+    assert not app.error and metric(app, "rows") == "60" and len(app.get("plotly_chart")) == 2 + len(numbers)
+    app = opened("explore", filter=[f"between {float(table['tokens_rejected'].median())} inf tokens_rejected"])
+    assert metric(app, "rows") == str((table["tokens_rejected"] >= table["tokens_rejected"].median()).sum())
+
+
 def test_all_filters_are_cleared_at_once_and_the_link_has_them(scored: Workspace) -> None:
     app = opened("explore", filter=["has-not sorry", "between 0.05 0.1 reward_chosen"])
     link = next(one.value for one in app.code)
