@@ -37,7 +37,7 @@ def generate(workspace: Workspace, name: str, rows: int, texts: bool = True, see
             ids = [f"{value:016x}-0" for value in rng.integers(0, 2**63, count)]
             answers = rng.integers(2, 10, (count, 2)) if texts else np.ones((count, 2), dtype=np.int64)
             table = _pairs(rng, ids, answers, sentences if texts else ["yes"])
-            pairs.write_table(table)
+            pairs.write_table(table, row_group_size=10_000)  # as the importer writes them
             pq.write_table(_scored(rng, ids, answers), scores / f"part-{number:05d}.parquet", compression="zstd")
     pq.write_table(_tokens(), scores / "discrepancy.parquet")
     _describe(folder, scores, name, rows)

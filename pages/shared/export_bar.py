@@ -44,8 +44,9 @@ def draw(picked: Picked) -> None:
 def _form(workspace: Workspace, dataset: str, saved: list[Saved]) -> None:
     by_reference = {one.reference: one for one in saved}
     which, layout_place, name_place = st.columns([2, 1.3, 2], gap="small", vertical_alignment="bottom")
+    newest = f"export-version-{saved[0].reference}"  # a version just saved is the one offered
     reference = which.selectbox(
-        "Version", list(by_reference), key=f"export-version-{saved[0].reference}", format_func=lambda one: f"{one}, {by_reference[one].kept:,} rows"
+        "Version", list(by_reference), key=newest, format_func=lambda one: f"{one}, {by_reference[one].kept:,} rows"
     )
     layout = layout_place.selectbox("For", list(LAYOUTS), key="export-layout", format_func=LAYOUTS.__getitem__, index=1)
     suggested = f"{reference.replace('@', '-v')}-{layout}{export.default_ending(layout)}"
