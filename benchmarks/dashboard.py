@@ -1,17 +1,20 @@
-"""How fast the dashboard answers: brushing Explore and moving Curate's threshold, in a real browser against a real server.
+"""How fast the dashboard answers: brushing Explore and moving Curate's threshold, on a real server.
 
     python benchmarks/dashboard.py [--quick] [--json] [--rows N] [--light]
 
-The server runs in a process of its own over a generated workspace. Time and bytes are those of the web socket: from the message a
-drawn box or a moved slider sends to the server's word that the script has finished, and all that came back in between. First paint is
-from opening the address to a drawn chart: of the first session of a fresh server, which reads the data, and of a second one.
-The peer does the same work in plain pandas on a table it holds in memory: filter, six histograms, counts per category, means, the first
-25 rows in order; no page, no browser. Both take turns. --light: rows without texts, for ten million of them.
+The server runs in a process of its own over a generated workspace. First a real browser draws boxes and moves the slider, and what it
+sends over its web socket is recorded; then the same messages are sent again by a client that draws nothing, since a browser that paints
+in software takes both cores of a small machine. Server side is from that client's message to the server's word that the
+script has finished; bytes are all that came back in between. First paint is from opening the address in a browser to a drawn chart: of the
+first session of a fresh server, which reads the data, and of a second one. The peer does the same work in plain pandas on a table it
+holds in memory: filter, six histograms, counts per category, means, the first 25 rows in order; no page, no browser. Both take turns.
+--light: rows without texts, for ten million of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import json
 import os
@@ -31,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import websockets
 from generated import generate
 from playwright.sync_api import Page, sync_playwright
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -41,6 +45,8 @@ from deft_core.workspace import Workspace  # noqa: E402  the benchmarks run from
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
+SCREEN: Any = {"width": 1440, "height": 1800}
+FIRST = 3  # opening the page, and two interactions that fill caches every later one uses
 DRAWN = ["reward_chosen", "reward_rejected", "reward_margin", "turns", "tokens_chosen", "reward_mean"]
 
 
@@ -65,34 +71,39 @@ def main() -> None:
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     table = peer_table(folder)
-    with server(folder) as (address, pid), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        paints = [first_paint(browser.new_page(viewport={"width": 1440, "height": 1800}), f"{address}/explore") for _ in range(2)]
-        explore = browser.new_page(viewport={"width": 1440, "height": 1800})
-        brushes = interactions(explore, f"{address}/explore", draw_box, table, options.interactions)
-        curate = browser.new_page(viewport={"width": 1440, "height": 1800})
-        moves = interactions(curate, f"{address}/curate", move_threshold, table, options.interactions)
+    acts = {"explore": draw_box, "curate": move_threshold}
+    recorded, measured = {}, {}
+    with server(folder) as (address, pid):
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+            paints = [first_paint(browser.new_page(viewport=SCREEN), f"{address}/explore") for _ in range(2)]
+            for page, act in acts.items():
+                recorded[page] = record(browser.new_page(viewport=SCREEN), f"{address}/{page}", act, options.interactions)
+            browser.close()
+        for page, (frames, _) in recorded.items():
+            measured[page] = asyncio.run(replay(address, frames, table))
         memory = peak_memory_mb(pid)
-        browser.close()
-    both = [*brushes, *moves]
+    both = [*measured["explore"], *measured["curate"]]
     return {
         "rows": options.rows,
-        "threshold_p95_ms": percentile(moves, 95),
-        "brush_p95_ms": percentile(brushes, 95),
+        "threshold_p95_ms": percentile([one.seconds for one in measured["curate"]], 95),
+        "brush_p95_ms": percentile([one.seconds for one in measured["explore"]], 95),
         "first_paint_s": round(paints[1], 2),
         "bytes_per_interaction": max(one.received for one in both),
         "peak_memory_mb": round(memory),
         "ratio_pandas": round(statistics.median(one.peer_seconds / one.seconds for one in both), 2),
-        "threshold_median_ms": percentile(moves, 50),
-        "brush_median_ms": percentile(brushes, 50),
+        "threshold_median_ms": percentile([one.seconds for one in measured["curate"]], 50),
+        "brush_median_ms": percentile([one.seconds for one in measured["explore"]], 50),
+        "threshold_with_browser_median_ms": percentile(recorded["curate"][1], 50),
+        "brush_with_browser_median_ms": percentile(recorded["explore"][1], 50),
         "first_paint_fresh_server_s": round(paints[0], 2),
         "interactions": options.interactions,
         "peer": "pandas in memory: filter, six histograms, counts, means, 25 rows in order; no page",
     }
 
 
-def percentile(measured: list[Interaction], share: int) -> float:
-    return round(float(np.percentile([one.seconds for one in measured], share)) * 1000, 1)
+def percentile(seconds: list[float], share: int) -> float:
+    return round(float(np.percentile(seconds, share)) * 1000, 1)
 
 
 # the server
@@ -125,47 +136,70 @@ def peak_memory_mb(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-# the browser
+# the client that draws nothing
 
 
 @dataclass(frozen=True)
 class Interaction:
-    seconds: float  # on the server, and on the way
+    seconds: float
     received: int  # bytes
     peer_seconds: float
 
 
+async def replay(address: str, frames: list[bytes], table: pd.DataFrame) -> list[Interaction]:
+    """Sends what a browser sent, in its order, each message when the script of the one before has finished."""
+    rng, measured = np.random.default_rng(0), []
+    where = f"{address.replace('http', 'ws')}/_stcore/stream"
+    async with websockets.connect(where, origin=address, subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[arg-type, list-item]
+        for frame in frames:
+            began, received, finished = time.perf_counter(), 0, False
+            await socket.send(frame)
+            while not finished:
+                payload = await socket.recv()
+                received += len(payload)
+                finished = kind(bytes(payload)) == "script_finished"  # type: ignore[arg-type]
+            seconds, began = time.perf_counter() - began, time.perf_counter()
+            peer_work(table, *np.sort(rng.uniform(-0.05, 0.2, 2)))
+            measured.append(Interaction(seconds, received, time.perf_counter() - began))
+    return measured[-(len(frames) - FIRST) :]
+
+
+def kind(payload: bytes) -> str | None:
+    return ForwardMsg.FromString(payload).WhichOneof("type")
+
+
+# the browser
+
+
 class Wire:
-    """What goes over a page's web socket: when something was sent, what came back and when the script had finished."""
+    """What goes over a page's web socket: what was sent and when, and when the script had finished."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.frames: list[bytes] = []
         self.sent: list[float] = []
         self.finished: list[float] = []
-        self.received = 0
         session = page.context.new_cdp_session(page)
         session.send("Network.enable")
-        session.on("Network.webSocketFrameSent", lambda event: self.sent.append(event["timestamp"]))
+        session.on("Network.webSocketFrameSent", self._send)
         session.on("Network.webSocketFrameReceived", self._receive)
 
+    def _send(self, event: dict[str, Any]) -> None:
+        self.sent.append(event["timestamp"])
+        self.frames.append(base64.b64decode(event["response"]["payloadData"]))
+
     def _receive(self, event: dict[str, Any]) -> None:
-        payload = base64.b64decode(event["response"]["payloadData"])
-        self.received += len(payload)
-        if ForwardMsg.FromString(payload).WhichOneof("type") == "script_finished":
+        if kind(base64.b64decode(event["response"]["payloadData"])) == "script_finished":
             self.finished.append(event["timestamp"])
 
-    def during(self, act: Callable[[], None]) -> tuple[float, int]:
-        """Seconds from the first message sent to the last script that finished, and the bytes received."""
-        self.sent, self.finished, self.received = [], [], 0
+    def during(self, act: Callable[[], Any]) -> float:
+        """Seconds from the first message sent to the last script that finished."""
+        self.sent, self.finished = [], []
         act()
-        while not (self.sent and self.finished):
+        while not (self.sent and len(self.finished) >= len(self.sent)):
             self.page.wait_for_timeout(20)
-        quiet = 0
-        while quiet < 3:  # nothing more is on the way
-            before = len(self.finished), self.received
-            self.page.wait_for_timeout(100)
-            quiet = quiet + 1 if before == (len(self.finished), self.received) else 0
-        return self.finished[-1] - self.sent[0], self.received
+        self.page.wait_for_timeout(500)  # what else is drawn, or sent
+        return self.finished[-1] - self.sent[0]
 
 
 def first_paint(page: Page, address: str) -> float:
@@ -177,18 +211,15 @@ def first_paint(page: Page, address: str) -> float:
     return seconds
 
 
-def interactions(page: Page, address: str, act: Callable[[Page, int], None], table: pd.DataFrame, count: int) -> list[Interaction]:
+def record(page: Page, address: str, act: Callable[[Page, int], None], count: int) -> tuple[list[bytes], list[float]]:
+    """All that was sent, and the seconds of each interaction as the browser saw them."""
     wire = Wire(page)
     wire.during(lambda: page.goto(address))
     page.locator(".js-plotly-plot .nsewdrag").first.wait_for(timeout=120_000)
-    rng, measured = np.random.default_rng(0), []
-    for number in range(count + 2):
-        seconds, received = wire.during(lambda place=number: act(page, place))  # type: ignore[misc]
-        low, high = np.sort(rng.uniform(-0.05, 0.2, 2))
-        began = time.perf_counter()
-        peer_work(table, low, high)
-        measured.append(Interaction(seconds, received, time.perf_counter() - began))
-    return measured[2:]  # the first ones fill caches that every later one uses
+    page.wait_for_timeout(2000)
+    seconds = [wire.during(lambda place=number: act(page, place)) for number in range(count + 2)]  # type: ignore[misc]
+    page.close()
+    return wire.frames, seconds[2:]
 
 
 def draw_box(page: Page, number: int) -> None:
