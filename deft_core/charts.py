@@ -21,9 +21,11 @@ from deft_core.reading import excerpt
 __all__ = [
     "COLOURS",
     "Axis",
+    "Bars",
     "agreement_curve",
     "axis_of",
     "bars",
+    "binned",
     "bins",
     "histogram",
     "kept_bars",
@@ -119,11 +121,24 @@ def _edges(low: float, high: float, whole: bool) -> Numbers:
     return np.linspace(low, high, BINS + 1)
 
 
-def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: tuple[float, float] | None = None) -> go.Figure:
+@dataclass(frozen=True)
+class Bars:
+    """A distribution over the bins of an axis."""
+
+    counts: npt.NDArray[np.int64]
+    mean: float | None  # of all values, drawn or not; None where there are none
+
+
+def binned(values: Numbers, axis: Axis) -> Bars:
+    finite = values[np.isfinite(values)]
+    return Bars(np.histogram(finite, axis.edges)[0], float(finite.mean()) if len(finite) else None)
+
+
+def histogram(series: Mapping[str, Bars], axis: Axis, title: str, *, drawn: tuple[float, float] | None = None) -> go.Figure:
     """One or more distributions over the same bins, each with its mean; `drawn` is the range a filter has taken from here."""
     few = axis.whole and len(axis.edges) - 1 <= FEW_BARS
-    traces = [_distribution(name, values, axis, few, 0.6 if len(series) > 1 else 0.85) for name, values in series.items()]
-    lines, notes = _means(series, axis)
+    traces = [_distribution(name, bars, axis, few, 0.6 if len(series) > 1 else 0.85) for name, bars in series.items()]
+    lines, notes = _means({name: bars.mean for name, bars in series.items() if bars.mean is not None}, axis)
     if drawn:
         low, high = np.clip(drawn, axis.edges[0], axis.edges[-1])  # a range may be open
         lines.append(_rectangle(float(low), float(high)))
@@ -133,13 +148,12 @@ def histogram(series: Mapping[str, Numbers], axis: Axis, title: str, *, drawn: t
     return _framed(traces, x, {}, layout)
 
 
-def _distribution(name: str, values: Numbers, axis: Axis, few: bool, opacity: float) -> dict[str, Any]:
+def _distribution(name: str, bars: Bars, axis: Axis, few: bool, opacity: float) -> dict[str, Any]:
     centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)
-    counts, _ = np.histogram(values[np.isfinite(values)], axis.edges)
     return {
         "type": "bar",
         "x": centres,
-        "y": counts,
+        "y": bars.counts,
         "width": widths * 0.9 if few else widths,
         "name": name,
         "opacity": opacity,
@@ -154,9 +168,8 @@ def _rectangle(low: float, high: float) -> dict[str, Any]:
     return place | {"line": line, "fillcolor": COLOURS["kept"], "opacity": 0.14, "layer": "below"}
 
 
-def _means(series: Mapping[str, Numbers], axis: Axis) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _means(means: Mapping[str, float], axis: Axis) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A line at each mean with its name beside it, on the side where there is room; one beyond the axis is named at its end."""
-    means = {name: float(np.nanmean(values)) for name, values in series.items() if np.isfinite(values).any()}
     low, high = float(axis.edges[0]), float(axis.edges[-1])
     lines, notes, sides = [], [], list[str]()
     for name, mean in sorted(means.items(), key=lambda item: item[1]):

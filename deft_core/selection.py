@@ -46,6 +46,7 @@ class Ids:
         encoded = np.array([row.encode() for row in ids], dtype=bytes)
         self.order: Ints = np.argsort(encoded, kind="stable")  # positions by id
         self._sorted = encoded[self.order]
+        self._drawn: tuple[int | None, Hashes] = None, np.empty(0, np.uint64)
 
     @cached_property
     def hashes(self) -> Hashes:
@@ -58,6 +59,12 @@ class Ids:
             folded = np.where(part != 0, _mixed(folded ^ part), folded)  # zeros only pad an id to the longest one's width
         hashes[self.order] = folded
         return hashes
+
+    def keys(self, seed: int) -> Hashes:
+        """The rows' order by chance [N] under a seed; the last seed's is kept."""
+        if seed != self._drawn[0]:
+            self._drawn = seed, _mixed(self.hashes ^ _mixed(np.array([seed], np.int64).view(np.uint64)))
+        return self._drawn[1]
 
     def positions(self, ids: Collection[str]) -> Ints:
         """Where these rows stand, in ascending order; an id that no row has is left out."""
@@ -113,7 +120,7 @@ def kept(table: pd.DataFrame, rule: Rule, where: Mask | None = None, *, ids: Ids
     if not count:
         return members
     if rule.keep == "random":
-        return _random(members, ids.hashes, rule.seed, count)
+        return _random(members, ids, rule.seed, count)
     if rule.keep == "stratified" and rule.within == "random":
         taken = _stratified(table, rule, members, None, ids, count)
     else:
@@ -162,15 +169,11 @@ def _end(ranked: Ints, which: str, count: int) -> Ints:
     return ranked[start : start + count]
 
 
-def _keys(hashes: Hashes, seed: int) -> Hashes:
-    return _mixed(hashes ^ _mixed(np.array([seed], np.int64).view(np.uint64)))
-
-
-def _random(members: Mask, hashes: Hashes, seed: int, count: int) -> Mask:
+def _random(members: Mask, ids: Ids, seed: int, count: int) -> Mask:
     """The rows with the smallest keys; two of a million share a key about once in 30 million draws."""
     if not count:
         return np.zeros_like(members)
-    keys = _keys(hashes, seed)
+    keys = ids.keys(seed)
     largest = np.partition(keys[members], count - 1)[count - 1]
     return np.asarray(members & (keys <= largest))
 
@@ -184,7 +187,7 @@ def _stratified(table: pd.DataFrame, rule: Rule, members: Mask, ranked: Ints | N
     parts = list(zip(np.split(grouped, np.cumsum(sizes)[:-1]), _shares(sizes, count), strict=True))
     if ranked is not None:
         return np.concatenate([_end(part, rule.within, share) for part, share in parts])
-    keys = _keys(ids.hashes, rule.seed)
+    keys = ids.keys(rule.seed)
     return np.concatenate([part[np.argpartition(keys[part], share - 1)[:share]] for part, share in parts if share])
 
 
@@ -257,4 +260,4 @@ def control_pool(table: pd.DataFrame, rule: Rule, decisions: Decisions, where: M
 
 def control(members: Mask, ids: Ids, count: int, seed: int = 0) -> Mask:
     """`count` rows of the control's pool by chance, or all where there are fewer."""
-    return _random(members, ids.hashes, seed, min(count, int(members.sum())))
+    return _random(members, ids, seed, min(count, int(members.sum())))

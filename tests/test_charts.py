@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from deft_core.charts import (
     BARS,
     COLOURS,
     POINTS,
+    Axis,
     agreement_curve,
     axis_of,
     bars,
+    binned,
     bins,
     histogram,
     kept_bars,
@@ -25,10 +28,14 @@ from deft_core.charts import (
 RNG = np.random.default_rng(0)
 
 
+def drawn_bars(series: dict[str, np.ndarray], axis: Axis, title: str, **more: object) -> go.Figure:
+    return histogram({name: binned(values, axis) for name, values in series.items()}, axis, title, **more)
+
+
 def test_every_value_is_in_a_bar() -> None:
     values = RNG.normal(size=10_000)
     axis = axis_of(values)
-    figure = histogram({"chosen": values}, axis, "reward")
+    figure = drawn_bars({"chosen": values}, axis, "reward")
     assert sum(figure.data[0].y) == 10_000 and axis.beyond == 0
 
 
@@ -36,31 +43,31 @@ def test_extreme_values_are_counted_where_they_are_not_drawn() -> None:
     values = np.concatenate([RNG.normal(size=9_995), [1e6] * 5])
     axis = axis_of(values)
     assert axis.beyond == 5 and axis.edges[-1] < 10
-    figure = histogram({"chosen": values}, axis, "perplexity")
+    figure = drawn_bars({"chosen": values}, axis, "perplexity")
     assert figure.layout.xaxis.title.text == f"perplexity ({axis.beyond:,} beyond the axis)"
     assert sum(figure.data[0].y) + axis.beyond == 10_000
 
 
 def test_a_mean_beyond_the_axis_is_named_at_its_end() -> None:
     values = np.concatenate([RNG.normal(size=995), [1e6] * 5])
-    note = histogram({"chosen": values}, axis_of(values), "perplexity").layout.annotations[0]
+    note = drawn_bars({"chosen": values}, axis_of(values), "perplexity").layout.annotations[0]
     assert note.text.endswith("chosen 5e+03 →") and note.xanchor == "right"
 
 
 def test_bars_stand_on_whole_numbers() -> None:
     axis = axis_of(np.array([1.0, 2.0, 2.0, 4.0]))
     assert axis.whole and list(axis.edges) == [0.5, 1.5, 2.5, 3.5, 4.5]
-    assert list(histogram({"mean": np.array([1.0, 2.0, 2.0, 4.0])}, axis, "turns").data[0].y) == [1, 2, 0, 1]
+    assert list(drawn_bars({"mean": np.array([1.0, 2.0, 2.0, 4.0])}, axis, "turns").data[0].y) == [1, 2, 0, 1]
 
 
 def test_a_column_without_values_or_with_one_is_drawn_too() -> None:
     for values in (np.array([]), np.array([np.nan]), np.array([0.25]), np.array([3.0, 3.0])):
-        figure = histogram({"chosen": values}, axis_of(values), "reward")
+        figure = drawn_bars({"chosen": values}, axis_of(values), "reward")
         assert sum(figure.data[0].y) == np.isfinite(values).sum()
 
 
 def test_chosen_and_rejected_have_their_colours_and_their_means() -> None:
-    figure = histogram({"rejected": np.array([0.0, 0.1]), "chosen": np.array([0.2, 0.4])}, axis_of(np.array([0.0, 0.4])), "reward")
+    figure = drawn_bars({"rejected": np.array([0.0, 0.1]), "chosen": np.array([0.2, 0.4])}, axis_of(np.array([0.0, 0.4])), "reward")
     assert [trace.marker.color for trace in figure.data] == [COLOURS["rejected"], COLOURS["chosen"]]
     assert [note.text.split("</span>")[1] for note in figure.layout.annotations] == [" rejected 0.05", " chosen 0.3"]
     assert figure.layout.uirevision == "kept"
@@ -68,13 +75,13 @@ def test_chosen_and_rejected_have_their_colours_and_their_means() -> None:
 
 def test_a_range_that_was_drawn_is_shown() -> None:
     values = np.linspace(0, 1, 50)
-    shapes = histogram({"chosen": values}, axis_of(values), "reward", drawn=(0.2, 0.4)).layout.shapes
+    shapes = drawn_bars({"chosen": values}, axis_of(values), "reward", drawn=(0.2, 0.4)).layout.shapes
     assert [(shape.x0, shape.x1) for shape in shapes if shape.type == "rect"] == [(0.2, 0.4)]
 
 
 def test_few_bytes_whatever_the_number_of_rows() -> None:
     values = RNG.normal(size=200_000)
-    assert len(histogram({"chosen": values, "rejected": values}, axis_of(values), "reward").to_json()) < 12_000
+    assert len(drawn_bars({"chosen": values, "rejected": values}, axis_of(values), "reward").to_json()) < 12_000
     figure = scatter(values, values, ("length", "reward"), name="chosen")
     assert len(figure.data[0].x) == POINTS and len(figure.to_json()) < 120_000
     assert figure.layout.xaxis.title.text == "length (a sample of 5,000 of 200,000 rows is drawn)"
@@ -102,7 +109,7 @@ def test_text_of_a_dataset_is_no_markup_in_a_figure() -> None:
 
 def test_a_range_with_an_open_end_is_drawn_to_the_end_of_the_axis() -> None:
     axis = axis_of(np.arange(10.0))
-    shape = histogram({"mean": np.arange(10.0)}, axis, "tokens cut off", drawn=(1.0, np.inf)).layout.shapes[-1]
+    shape = drawn_bars({"mean": np.arange(10.0)}, axis, "tokens cut off", drawn=(1.0, np.inf)).layout.shapes[-1]
     assert (shape.x0, shape.x1) == (1.0, axis.edges[-1])
 
 

@@ -70,8 +70,9 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
     left = look.shown(but=own)
-    axis = resources.axis(look.version, tuple(names.values()), look.table)
-    series = {legend: resources.numbers(look.table, name)[left] for legend, name in names.items()}
+    together = tuple(names.values())
+    axis = resources.axis(look.version, together, look.table)
+    series = {legend: resources.bars(look.version, name, together, look.table, left) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
     st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")

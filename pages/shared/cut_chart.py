@@ -28,7 +28,7 @@ def draw(picked: Picked) -> None:
             rule_bar.change(rule, keep="range", low=low, high=high)
 
     axis = resources.axis(look.version, (rule.by,), look.table)
-    numbers = resources.bins(look.version, rule.by, look.table, axis)
+    numbers = resources.bins(look.version, rule.by, (rule.by,), look.table)
     size = len(axis.edges) - 1
     kept, train = (np.bincount(numbers[rows], minlength=size + 1)[:size].astype(float) for rows in (picked.subset.mask, picked.train))
     cuts = selection.cuts(rule, picked.values(), picked.kept)

@@ -228,9 +228,20 @@ def ranking(version: Version, column: str, _table: pd.DataFrame, _ids: Ids) -> I
     return ranking_of(numbers(_table, column), _ids)
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
-def bins(version: Version, column: str, _table: pd.DataFrame, _axis: charts.Axis) -> npt.NDArray[np.uint8]:
-    return charts.bins(numbers(_table, column), _axis)
+@st.cache_resource(max_entries=20, show_spinner=False)
+def bins(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> npt.NDArray[np.uint8]:
+    """Which bar of the common axis of some columns each row is in."""
+    return charts.bins(numbers(_table, column), axis(version, on_axis_of, _table))
+
+
+def bars(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, rows: Mask) -> charts.Bars:
+    """The distribution of a column over some rows, counted from its bins: a third of the time that the values take."""
+    size = len(axis(version, on_axis_of, table).edges) - 1
+    counts = np.bincount(bins(version, column, on_axis_of, table)[rows], minlength=size + 1)[:size]
+    values = numbers(table, column)[rows]
+    total = values.sum()
+    mean = total / len(values) if np.isfinite(total) and len(values) else np.nanmean(values) if np.isfinite(values).any() else None
+    return charts.Bars(counts, None if mean is None else float(mean))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -135,7 +135,8 @@ def _tried(counted: Counted, change: Change) -> None:
 
 def _histogram(counted: Counted, found: Tried) -> None:
     series = {"as scored": resources.numbers(_pairs(counted), "reward_chosen"), "what-if": found.answer.rewards["reward_chosen"]}
-    figure = charts.histogram(series, found.axis, charts.title("reward_chosen")).update_layout(height=HEIGHT, dragmode=False)
+    bars = {name: charts.binned(values, found.axis) for name, values in series.items()}
+    figure = charts.histogram(bars, found.axis, charts.title("reward_chosen")).update_layout(height=HEIGHT, dragmode=False)
     st.plotly_chart(figure, key="what-if", config={"displayModeBar": False}, alt="Rewards as scored and under the other d")
 
 
