@@ -15,6 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from deft_core.errors import InputError
 from deft_core.rule import Rule
@@ -43,7 +45,7 @@ class Ids:
     """The rows' ids in order: they break ties, they are what chance is made of, and rows are found by them."""
 
     def __init__(self, ids: Iterable[str]) -> None:
-        encoded = np.array([row.encode() for row in ids], dtype=bytes)
+        encoded = _bytes(ids)
         self.order: Ints = np.argsort(encoded, kind="stable")  # positions by id
         self._sorted = encoded[self.order]
         self._drawn: tuple[int | None, Hashes] = None, np.empty(0, np.uint64)
@@ -74,6 +76,17 @@ class Ids:
         places = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
         found: Ints = np.sort(self.order[places[self._sorted[places] == wanted]])
         return found
+
+
+def _bytes(ids: Iterable[str]) -> npt.NDArray[np.bytes_]:
+    """Texts as bytes of one width, without a Python object for each."""
+    texts = pa.array(ids, pa.large_string())
+    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    width = max(1, pc.max(pc.binary_length(texts)).as_py() or 0)
+    if pc.min(pc.binary_length(texts)).as_py() != width:
+        return np.array([row.encode() for row in texts.to_pylist()], dtype=bytes)
+    first = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset]
+    return np.frombuffer(texts.buffers()[2], f"S{width}", len(texts), int(first))
 
 
 def _mixed(bits: Hashes) -> Hashes:

@@ -15,6 +15,7 @@ from deft_core.preferences import Message, Preference, Response
 from deft_core.queries import (
     View,
     columns,
+    last_turns,
     light_table,
     matching_ids,
     open_view,
@@ -313,3 +314,11 @@ def test_a_wrong_column_is_answered_with_the_columns(view: View, workspace: Work
         user_sql(view, "SELECT rewrd FROM pairs")
     with pytest.raises(InputError, match="deft score demo"):
         user_sql(open_view(workspace, "demo", None), "SELECT reward_chosen FROM pairs")
+
+
+def test_last_turns_of_all_rows_come_by_id(workspace: Workspace) -> None:
+    made = preferences(12)
+    ids = write_dataset(workspace, "turns", made)
+    found = last_turns(open_view(workspace, "turns"), 9).to_pydict()
+    assert found["id"] == sorted(ids)
+    assert dict(zip(*found.values(), strict=True)) == {row: one.prompt[-1].content[:9] for row, one in zip(ids, made, strict=True)}

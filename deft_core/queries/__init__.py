@@ -7,7 +7,7 @@ For the command: `user_sql(view, sql, seconds=60, memory_mb=2048) -> pyarrow.Tab
 """
 
 from deft_core.queries.relation import Column
-from deft_core.queries.rows import Refused, columns, light_table, refused_page, texts
+from deft_core.queries.rows import Refused, columns, last_turns, light_table, refused_page, texts
 from deft_core.queries.search import check_pattern, matching_ids
 from deft_core.queries.tokens import ScoredToken, response_scores, rows_with_token, token_detail
 from deft_core.queries.user_sql import user_sql
@@ -22,6 +22,7 @@ __all__ = [
     "View",
     "check_pattern",
     "columns",
+    "last_turns",
     "light_table",
     "matching_ids",
     "open_view",

@@ -32,7 +32,7 @@ from deft_core.queries.view import View
 
 TEXT_COLUMNS = ("split", "source", "prompt", "responses", "ranks", "scores", "extra")
 
-__all__ = ["Refused", "column_names", "columns", "light_table", "refused_page", "texts"]
+__all__ = ["Refused", "column_names", "columns", "last_turns", "light_table", "refused_page", "texts"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,14 @@ def texts(view: View, ids: Sequence[str], columns: Sequence[str] = TEXT_COLUMNS)
         frame = frame_of(rows.select(*(ColumnExpression(name) for name in ("id", *columns))))
     order = {row: place for place, row in enumerate(ids)}
     return frame.sort_values("id", key=lambda column: column.map(order)).reset_index(drop=True)
+
+
+def last_turns(view: View, characters: int) -> pa.Table:
+    """Id and how the prompt ends (its last turn, from its beginning) of every row, by id."""
+    with explained(view), connected(view) as connection:
+        return connection.sql(
+            "SELECT id, left(prompt[-1].content, ?) AS text FROM pairs_file ORDER BY id", params=[characters]
+        ).to_arrow_table()
 
 
 def refused_page(path: Path, offset: int, limit: int, reason: str | None = None) -> list[Refused]:

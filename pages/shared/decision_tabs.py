@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from deft_core import overrides, queries
+from deft_core import overrides
 from deft_core.overrides import DECISIONS, Event
 from deft_core.reading import excerpt
 from deft_core.selection import Ints
 from pages.shared import decide, inspector, marks, resources, state, widgets
 from pages.shared.picked import Picked
-from pages.shared.rows import EXCERPT_CHARACTERS, PAGE_ROWS
+from pages.shared.rows import PAGE_ROWS
+from pages.shared.turns import last_turns
 
 SETTLED = "settled"  # the tag of a row whose decision stands although the rule says otherwise
 
@@ -38,7 +39,7 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
     by_id = {event.event: event for event in events}
     done = {event.event for event in picked.decisions.done}
     firsts = [_about(event, by_id).ids[0] for event in shown]
-    turns = resources.last_turns(queries.pairs_version(picked.look.view), tuple(firsts), EXCERPT_CHARACTERS, picked.look.view)
+    turns = last_turns(picked.look.view, firsts)
 
     def opened() -> None:
         for place in state.take_drawing("decisions").get("rows", [])[:1]:
@@ -118,7 +119,7 @@ def _cards(picked: Picked, rows: Ints) -> None:
     at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
     shown = rows[at : at + PAGE_ROWS]
     ids = picked.look.table["id"].to_numpy()[shown].tolist()
-    turns = resources.last_turns(queries.pairs_version(picked.look.view), tuple(ids), EXCERPT_CHARACTERS, picked.look.view)
+    turns = last_turns(picked.look.view, ids)
     for row, row_id, turn in zip(shown, ids, turns, strict=True):
         _card(picked, int(row), row_id, turn)
     if pages > 1:

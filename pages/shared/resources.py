@@ -26,7 +26,6 @@ from deft_core.filters import Filter, Search, Where
 from deft_core.flips import flipped_pairs, flipped_table, flipped_texts
 from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
-from deft_core.reading import excerpt
 from deft_core.relations import Relations, ranks
 from deft_core.relations import relations as relations_of
 from deft_core.selection import Ids, Ints, Mask
@@ -70,13 +69,6 @@ def order(version: Version, column: str, descending: bool, _table: pd.DataFrame)
     series = _table[column]
     ordered = series.astype(str) if isinstance(series.dtype, pd.CategoricalDtype) else series
     return np.asarray(ordered.reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index)
-
-
-@st.cache_data(max_entries=50, show_spinner=False)
-def last_turns(pairs_version: Version, ids: tuple[str, ...], characters: int, _view: View) -> list[str]:
-    """How the prompt of each row ends."""
-    prompts = queries.texts(_view, ids, ["prompt"]).set_index("id")["prompt"]
-    return [excerpt(prompts[row][-1]["content"], characters) if row in prompts else "" for row in ids]
 
 
 @st.cache_resource(max_entries=20, show_spinner="Searching the texts …")

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from deft_core import charts, queries, reliability
+from deft_core import charts, reliability
 from deft_core.discrepancy import find_tokens
 from deft_core.queries import View
 from deft_core.workspace import Workspace
-from pages.shared import d_resources, resources, state, widgets
+from pages.shared import d_resources, state, widgets
 from pages.shared.d_resources import Sure
 from pages.shared.frame import page
+from pages.shared.turns import last_turns
 
 TOPS = ("10", "20", "40")
 ORDERS = {"size": "size of d", "sure": "how sure: d in standard errors"}
@@ -134,7 +135,7 @@ def _token(counted: Counted, token_id: int) -> None:
 
 def _rows(counted: Counted, rows: pd.DataFrame) -> None:
     ids = list(rows["id"])
-    turns = resources.last_turns(queries.pairs_version(counted.view), tuple(ids), 120, counted.view)
+    turns = last_turns(counted.view, ids)
     shown = pd.DataFrame({"last turn": turns, "in chosen": list(rows["in_chosen"]), "in rejected": list(rows["in_rejected"])})
     shown = shown.assign(**{"its part": list(rows["moved"]), "margin": list(rows["margin"])})
 
