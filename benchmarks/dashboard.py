@@ -242,7 +242,7 @@ def record(page: Page, address: str, act: Callable[[Page, int], None], count: in
 
 def draw_box(page: Page, number: int) -> None:
     """A box on one of the histograms, in turn and in other places."""
-    layer = page.locator(".js-plotly-plot .nsewdrag").nth(number % 2)
+    layer = page.locator('[class*="st-key-drawn-histogram-"] .nsewdrag').nth(number % 2)
     layer.scroll_into_view_if_needed()
     box = layer.bounding_box()
     assert box
