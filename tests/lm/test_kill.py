@@ -66,5 +66,5 @@ def test_ten_kills_then_completion_give_the_bits_of_an_uninterrupted_run(workspa
 def test_so_they_do_with_the_default_model_on_real_text(workspace):
     default_model.ensure(print)
     import_source(workspace, str(HH if HH.is_file() else DEMO), "real")
-    pairs, _ = killed_ten_times(workspace, "real", "--limit", "48", early=0.3)
-    assert pairs == 48
+    pairs, _ = killed_ten_times(workspace, "real", "--limit", "24", early=0.3)
+    assert pairs == 24
