@@ -3,7 +3,7 @@
 from deft_core import dashboard, processes
 from deft_core.lm import default_model
 from deft_core.status import Status
-from deft_core.workspace import Workspace, write_json
+from deft_core.workspace import SCORE_KEYS, Workspace, write_json
 
 
 def test_the_demo_is_scored_once_and_again_only_where_it_was_left(tmp_path, monkeypatch):
@@ -18,7 +18,7 @@ def test_the_demo_is_scored_once_and_again_only_where_it_was_left(tmp_path, monk
     folder = workspace.score_set("demo", "tiny")
     folder.mkdir(parents=True)
     fingerprint = workspace.dataset_info("demo")["fingerprint"]
-    write_json(folder / "score.json", {"created": "2026-11-22", "dataset_fingerprint": fingerprint})
+    write_json(folder / "score.json", dict.fromkeys(SCORE_KEYS) | {"created": "2026-11-22", "dataset_fingerprint": fingerprint})
     with Status(folder, lambda _: None, done=296):
         dashboard.prepare_demo(workspace, said.append)  # somebody is at work on it
     dashboard.prepare_demo(workspace, said.append)  # it is finished
