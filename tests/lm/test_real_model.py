@@ -67,16 +67,17 @@ def test_stored_scores_equal_the_definition_on_50_rows_of_hh(smollm, workspace):
         pytest.skip(f"{HH.name} is not there")
     import_source(workspace, str(HH), "hh")
     d, tokens, stored = scored(workspace, "hh", smollm, 50)
-    plain, exact = definition(smollm, d, tokens), definition(in_float64(smollm), d, tokens)
-    compared = {"stored, plain float32": (stored, plain), "stored, float64": (stored, exact), "plain float32, float64": (plain, exact)}
+    plain, exact = definition(smollm, d, tokens), definition(in_float64(smollm), d, tokens[:20])  # float64 takes three times as long
+    compared = {"stored, plain float32": (stored, plain), "stored, float64": (stored[: len(exact)], exact)}
+    compared["plain float32, float64"] = plain[: len(exact)], exact
     for words, (one, other) in compared.items():
         reward, logp, total = largest_differences(one, other)
         print(f"{words}: {reward:.1e} in reward, {logp:.1e} in a token's log-probability, {total:.1e} in a response's")
-    assert len(stored) == 100
+    assert (len(stored), len(exact)) == (100, 40)
     reward, logp, total = largest_differences(stored, plain)
     assert reward < 1e-5
     assert logp < 1e-3
-    reward, logp, total = largest_differences(stored, exact)
+    reward, logp, total = largest_differences(stored[:40], exact)
     assert reward < 1e-5
     assert total < 1e-3
 
