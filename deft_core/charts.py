@@ -172,7 +172,8 @@ def _means(means: Mapping[str, float], axis: Axis) -> tuple[list[dict[str, Any]]
     """A line at each mean with its name beside it, on the side where there is room; one beyond the axis is named at its end."""
     low, high = float(axis.edges[0]), float(axis.edges[-1])
     lines, notes, sides = [], [], list[str]()
-    for name, mean in sorted(means.items(), key=lambda item: item[1]):
+    for name, exact in sorted(means.items(), key=lambda item: item[1]):
+        mean = float(f"{exact:.6g}")  # the same figure whatever the order of the rows: Streamlit knows a chart by what it draws
         colour = COLOURS.get(name, COLOURS["chosen"])
         if low <= mean <= high:
             line = {"color": colour, "width": 2, "dash": "dot"}
