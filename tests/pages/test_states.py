@@ -64,7 +64,9 @@ def test_a_damaged_file_is_named_where_it_is_needed(scored: Workspace, page: str
     selections.save(scored, "best", selecting.draft(scored, "demo", Rule()))
     path = scored.root / file
     path.write_bytes(b"{half")
-    said(opened(page, **({"tab": "Versions"} if "selections" in file else {"tab": "Noise"} if "noise" in file else {})))
+    app = opened(page, **({"tab": "Versions"} if "selections" in file else {"tab": "Noise"} if "noise" in file else {}))
+    words = said(app)
+    assert path.name in words or not app.error
 
 
 def first_id(workspace: Workspace) -> str:
