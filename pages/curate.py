@@ -28,7 +28,7 @@ from pages.shared import (
     versions_tab,
     widgets,
 )
-from pages.shared.frame import Frame, open_page, page
+from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.picked import Picked, looked, pick
 
 LIVE_ROWS = 20_000  # up to so many, the draws of d are asked without being asked to
@@ -46,13 +46,8 @@ TABS: dict[str, Callable[[Picked], None]] = {  # in order; only the open one run
 
 
 def body(frame: Frame) -> None:
-    if frame.dataset is None:
-        st.info("There is no dataset yet.")
-        if st.button("Bring data", type="primary"):
-            st.switch_page(page("datasets.py"))
+    if lacks_data(frame):
         return
-    if frame.problem:
-        raise frame.problem
     look, decided, ids = looked(frame)
     if "reward_chosen" not in look.table:
         st.info("This dataset has no rewards yet: rows can be kept by other columns. Scoring runs on its own.")

@@ -8,7 +8,7 @@ from deft_core import overrides
 from deft_core.queries import open_view
 from deft_core.reliability import Verdict
 from pages.shared import d_resources, how_sure, resources, state, token_panel, what_if_panel, widgets
-from pages.shared.frame import Frame, open_page, page
+from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.token_panel import Counted
 
 PANELS = {"tokens": token_panel.draw, "how sure": how_sure.draw, "what if": what_if_panel.draw}  # only the open one runs
@@ -16,13 +16,8 @@ VERDICTS = {"stable": "#009E73", "noisy": "#E69F00", "noise": "#D55E00"}
 
 
 def body(frame: Frame) -> None:
-    if frame.dataset is None:
-        st.info("There is no dataset yet.")
-        if st.button("Bring data", type="primary"):
-            st.switch_page(page("datasets.py"))
+    if lacks_data(frame):
         return
-    if frame.problem:
-        raise frame.problem
     view = open_view(frame.workspace, frame.dataset, frame.score_id)
     if view.discrepancy is None:
         _no_scores(frame)

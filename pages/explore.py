@@ -14,20 +14,15 @@ from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
 from pages.shared.certainty import Placed
 from pages.shared.condition_box import ask_condition
-from pages.shared.frame import Frame, open_page, page
+from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.relation_panel import draw_relations
 
 CUT = "truncated_tokens"
 
 
 def body(frame: Frame) -> None:
-    if frame.dataset is None:
-        st.info("There is no dataset yet.")
-        if st.button("Bring data", type="primary"):
-            st.switch_page(page("datasets.py"))
+    if lacks_data(frame):
         return
-    if frame.problem:
-        raise frame.problem
     figures = st.container()
     placed = certainty.placed(frame, marks.look_at(frame, state.filters()))
     look = placed.look
@@ -51,7 +46,7 @@ def body(frame: Frame) -> None:
         reward_charts.draw(look)
     reward_charts.draw_more(look)
     draw_relations(look)
-    _rows(look)
+    inspector.list_and_row(look, rows.ordered(look))
     if "reward_chosen" in look.table:
         with d:  # last: the first time, the conversations are drawn again
             certainty.verdict(look)
@@ -131,18 +126,6 @@ def _no_scores(frame: Frame, states: list[ScoreState]) -> None:
         st.warning(f"Scoring {last.state}: {widgets.plain(last.message)}")
     st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
     st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
-
-
-def _rows(look: Look) -> None:
-    positions, row_id = rows.ordered(look), state.value(state.ROW)
-    if not row_id:
-        rows.table(look, positions, "")
-        return
-    left, right = st.columns([5, 7], gap="medium")
-    with left:
-        rows.table(look, positions, row_id)
-    with right, st.container(border=True):
-        inspector.inspect(look, row_id, positions)
 
 
 open_page("explore.py", body)

@@ -78,6 +78,18 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     st.fragment(draw, run_every=before)()
 
 
+def lacks_data(frame: Frame) -> bool:
+    """Whether there is no dataset to draw; then the way to one is shown. Raises why nobody knows the dataset's score sets."""
+    if frame.dataset is None:
+        st.info("There is no dataset yet.")
+        if st.button("Bring data", type="primary"):
+            st.switch_page(page("datasets.py"))
+        return True
+    if frame.problem:
+        raise frame.problem
+    return False
+
+
 def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
     try:

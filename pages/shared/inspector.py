@@ -37,6 +37,19 @@ class Answer:
         return f"answer {place + 1}, rank {self.rank}{reward}"
 
 
+def list_and_row(look: Look, positions: npt.NDArray[np.int64]) -> None:
+    """A table of rows, and beside it the one that is open."""
+    row_id = state.value(state.ROW)
+    if not row_id:
+        rows.table(look, positions, "")
+        return
+    left, right = st.columns([5, 7], gap="medium")
+    with left:
+        rows.table(look, positions, row_id)
+    with right, st.container(border=True):
+        inspect(look, row_id, positions)
+
+
 def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
     flipped = look.decided.decisions.flipped
     found = flipped_texts(queries.texts(look.view, [row_id]), flipped)

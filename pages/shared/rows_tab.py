@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from deft_core.selection import Mask
-from pages.shared import inspector, resources, rows, state
+from pages.shared import inspector, resources, rows
 from pages.shared.picked import Picked
 
 
@@ -21,16 +21,9 @@ def _listed(picked: Picked, mask: Mask, nothing: str) -> None:
     if not mask.any():
         st.info(nothing)
         return
-    look, row_id = picked.look, state.value(state.ROW)
+    look = picked.look
     column, descending = rows.sorting(look)
     version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
     everything = resources.order(version, column, descending, look.table)
     positions = everything[mask[everything]]
-    if not row_id:
-        rows.table(look, positions, "")
-        return
-    left, right = st.columns([5, 7], gap="medium")
-    with left:
-        rows.table(look, positions, row_id)
-    with right, st.container(border=True):
-        inspector.inspect(look, row_id, positions)
+    inspector.list_and_row(look, positions)
