@@ -18,9 +18,9 @@ from pages.shared import (
     decision_tabs,
     effects,
     export_bar,
+    job_resources,
     marks,
     noise_tab,
-    resources,
     rows_tab,
     rule_bar,
     save_bar,
@@ -51,7 +51,7 @@ def body(frame: Frame) -> None:
     look, decided, ids = looked(frame)
     if "reward_chosen" not in look.table:
         st.info("This dataset has no rewards yet: rows can be kept by other columns. Scoring runs on its own.")
-        st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
+        st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))
     try:
         rule = rule_bar.asked(list(look.table.columns))
     except DeftError as error:

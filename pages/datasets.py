@@ -9,7 +9,7 @@ import streamlit as st
 
 from deft_core import queries
 from deft_core.workspace import Workspace
-from pages.shared import activity, bring, resources, state, widgets
+from pages.shared import activity, bring, job_resources, state, widgets
 from pages.shared.frame import Frame, open_page, page
 
 REFUSED_ROWS = 20
@@ -46,7 +46,7 @@ def _one(workspace: Workspace, name: str) -> None:
             "Score with the model", value=MODEL, key="model", width=340, help="The default model, a local folder or a Hub id"
         )
         if st.form_submit_button("Score"):
-            resources.start_scoring(workspace, name, model.strip() or MODEL)
+            job_resources.start_scoring(workspace, name, model.strip() or MODEL)
             state.put(state.SCORES)  # the newest, which this one will be
             st.rerun()
     if st.button("See its rows and rewards"):

@@ -7,7 +7,7 @@ import streamlit as st
 from deft_core import overrides
 from deft_core.queries import open_view
 from deft_core.reliability import Verdict
-from pages.shared import d_resources, how_sure, resources, state, token_panel, what_if_panel, widgets
+from pages.shared import d_resources, how_sure, job_resources, resources, state, token_panel, what_if_panel, widgets
 from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.token_panel import Counted
 
@@ -44,13 +44,13 @@ def body(frame: Frame) -> None:
 
 def _no_scores(frame: Frame) -> None:
     assert frame.dataset
-    if resources.scorer_lives(frame.workspace, frame.dataset):
+    if job_resources.scorer_lives(frame.workspace, frame.dataset):
         st.info("Scoring has begun: the tokens of all training rows are counted first, then they appear here.")
         return
     st.info(
         "Tokens are counted when a dataset is scored, and this one has no scores yet. Scoring runs on its own; you may close this page."
     )
-    st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
+    st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))
 
 
 def _verdict(verdict: Verdict) -> None:

@@ -9,7 +9,20 @@ from streamlit.delta_generator import DeltaGenerator
 
 from deft_core.filters import Between
 from deft_core.status import duration
-from pages.shared import activity, certainty, decide, filter_bar, inspector, marks, resources, reward_charts, rows, state, widgets
+from pages.shared import (
+    activity,
+    certainty,
+    decide,
+    filter_bar,
+    inspector,
+    job_resources,
+    marks,
+    resources,
+    reward_charts,
+    rows,
+    state,
+    widgets,
+)
 from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
 from pages.shared.certainty import Placed
@@ -109,23 +122,23 @@ def _unusual(frame: Frame, scoring: ScoreState) -> None:
     if scoring.state == "damaged":
         st.warning(widgets.plain(scoring.message or ""))
     ended = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}.get(scoring.state)
-    if ended and not resources.scorer_lives(frame.workspace, frame.dataset):
+    if ended and not job_resources.scorer_lives(frame.workspace, frame.dataset):
         why = f" ({widgets.plain(scoring.message)})" if scoring.state == "failed" and scoring.message else ""
         st.warning(f"Scoring {ended} at {scoring.done:,} of {scoring.total:,} rows{why}. What is scored is kept.")
         same = {"max_length": scoring.max_length, "batch_tokens": scoring.batch_tokens}
-        st.button("Go on scoring", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model), kwargs=same)
+        st.button("Go on scoring", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model), kwargs=same)
 
 
 def _no_scores(frame: Frame, states: list[ScoreState]) -> None:
     assert frame.dataset
     last = states[0] if states else None
-    if (last and last.running) or resources.scorer_lives(frame.workspace, frame.dataset):
+    if (last and last.running) or job_resources.scorer_lives(frame.workspace, frame.dataset):
         st.info(f"Scoring has begun ({last.phase if last else 'starting'}): the rewards appear here as they come.")
         return
     if last and last.message:
         st.warning(f"Scoring {last.state}: {widgets.plain(last.message)}")
     st.info("This dataset has no rewards yet. Scoring runs on its own; you may close this page.")
-    st.button("Score it", type="primary", on_click=resources.start_scoring, args=(frame.workspace, frame.dataset))
+    st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))
 
 
 open_page("explore.py", body)

@@ -10,7 +10,7 @@ import streamlit as st
 from deft_core import demo
 from deft_core.errors import DeftError
 from deft_core.workspace import Workspace
-from pages.shared import activity, resources, state, widgets
+from pages.shared import activity, job_resources, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.frame import Frame, open_page, page
 
@@ -67,7 +67,7 @@ def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[S
     newest = infos[0]["name"]
     own = [one for one in states if one.dataset == newest and (one.running or one.done)]
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        if not own and not resources.scorer_lives(workspace, newest):
+        if not own and not job_resources.scorer_lives(workspace, newest):
             st.text(f"{newest} has no scores yet. Scoring runs on its own; you may close this page.")
             st.button(f"Score {widgets.plain(newest)}", type="primary", on_click=_score, args=(workspace, newest))
             return
@@ -79,7 +79,7 @@ def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[S
 
 
 def _score(workspace: Workspace, name: str) -> None:
-    resources.start_scoring(workspace, name)
+    job_resources.start_scoring(workspace, name)
     state.choose_dataset(name)
 
 

@@ -93,6 +93,13 @@ def test_export_lists_name_what_is_there(path):
     assert exported, "__all__ is missing"
 
 
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "pages" and not p.stem.endswith("resources")], ids=str)
+def test_caches_stand_in_resources_alone(path):
+    source = (ROOT / path).read_text()
+    assert "st.cache_data" not in source
+    assert "st.cache_resource" not in source
+
+
 def test_app_is_a_router():
     assert len((ROOT / "app.py").read_text().splitlines()) < 40
 

@@ -10,7 +10,7 @@ from deft_core.errors import DeftError
 from deft_core.importing import FORMATS, Preview, PreviewRow
 from deft_core.readers.fields import FIELDS
 from deft_core.workspace import Workspace
-from pages.shared import intake, resources, state, widgets
+from pages.shared import intake, job_resources, state, widgets
 
 DETECT = "find out"
 
@@ -100,7 +100,7 @@ def _launch(workspace: Workspace, source: str, format: str | None, fields: Mappi
 
 def draw_job(workspace: Workspace) -> None:
     """The newest import: how far it is, its figures or its error."""
-    for name, job in list(resources.import_jobs(str(workspace.root)).items())[-1:]:
+    for name, job in list(job_resources.import_jobs(str(workspace.root)).items())[-1:]:
         if job.running:
             st.text(f"Reading {name}: {job.rows:,} rows so far")
         elif isinstance(job.error, Exception):

@@ -15,7 +15,7 @@ from deft_core.selection import Ints
 from pages.shared import decide, inspector, marks, resources, state, widgets
 from pages.shared.picked import Picked
 from pages.shared.rows import PAGE_ROWS
-from pages.shared.turns import last_turns
+from pages.shared.turn_resources import last_turns
 
 SETTLED = "settled"  # the tag of a row whose decision stands although the rule says otherwise
 

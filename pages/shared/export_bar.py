@@ -13,7 +13,7 @@ from deft_core import export, selections
 from deft_core.errors import DeftError
 from deft_core.selections import Saved
 from deft_core.workspace import Workspace, checked_name
-from pages.shared import resources, widgets
+from pages.shared import job_resources, widgets
 from pages.shared.picked import Picked
 
 DOWNLOAD_BYTES = 200 * 1024 * 1024
@@ -30,7 +30,7 @@ _log = logging.getLogger("deft.pages")
 
 def draw(picked: Picked) -> None:
     workspace, dataset = picked.frame.workspace, str(picked.frame.dataset)
-    job = resources.newest_export(workspace, dataset)
+    job = job_resources.newest_export(workspace, dataset)
     with st.expander("Export a saved version", icon=":material/download:", expanded=job is not None):
         saved = [one.about for one in selections.listing(workspace, dataset) if one.about]
         if not saved:
@@ -52,7 +52,7 @@ def _form(workspace: Workspace, dataset: str, saved: list[Saved]) -> None:
     suggested = f"{reference.replace('@', '-v')}-{layout}{export.default_ending(layout)}"
     name = name_place.text_input("File name", value=suggested, key=f"export-name-{suggested}", help=f"In {workspace.exports}")
     with st.container(horizontal=True, vertical_alignment="center"):
-        running = bool(resources.exports_now(workspace))
+        running = bool(job_resources.exports_now(workspace))
         if st.button("Export", key="export", type="primary", disabled=running, help="One export at a time" if running else None):
             _started(workspace, dataset, reference, layout, name.strip())
         st.checkbox("Replace a file of this name", key="export-replace")
@@ -76,7 +76,7 @@ def start(workspace: Workspace, dataset: str, reference: str, layout: str, name:
     path = workspace.exports / checked_name(name, "file")
     path.parent.mkdir(parents=True, exist_ok=True)
     export.check_target(path, layout, replace=replace)
-    job = resources.ExportJob(dataset, reference, layout, path)
+    job = job_resources.ExportJob(dataset, reference, layout, path)
 
     def work() -> None:
         try:
@@ -86,14 +86,14 @@ def start(workspace: Workspace, dataset: str, reference: str, layout: str, name:
             if not isinstance(error, DeftError):
                 _log.exception("an export failed")
 
-    jobs = resources.export_jobs(str(workspace.root))
+    jobs = job_resources.export_jobs(str(workspace.root))
     jobs.pop(str(path), None)
     jobs[str(path)] = job
     job.thread = Thread(target=work, name=f"export {path.name}", daemon=True)
     job.thread.start()
 
 
-def _draw_job(job: resources.ExportJob) -> None:
+def _draw_job(job: job_resources.ExportJob) -> None:
     """How far it is, what came of it, or its error."""
     if job.running:
         st.progress(job.share, text=f"{widgets.plain(job.path.name)}: {job.phase}")
@@ -106,7 +106,7 @@ def _draw_job(job: resources.ExportJob) -> None:
         _result(job, job.report)
 
 
-def _result(job: resources.ExportJob, report: export.ExportReport) -> None:
+def _result(job: job_resources.ExportJob, report: export.ExportReport) -> None:
     readers = " and ".join(report.read_back_by)
     st.success(
         f"{widgets.count(report.rows, 'row')} of {widgets.plain(report.selection)} written and read back by {widgets.plain(readers)}."

@@ -13,7 +13,7 @@ from deft_core import selections
 from deft_core.errors import DeftError
 from deft_core.status import duration
 from deft_core.workspace import Workspace
-from pages.shared import activity, resources, state, widgets
+from pages.shared import activity, job_resources, resources, state, widgets
 
 PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "overview.py": ("Overview", ":material/home:", "What is here, and what is next?"),
@@ -94,8 +94,8 @@ def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
     try:
         now = activity.running(workspace)
-        jobs = resources.importing_now(workspace) or bool(resources.exports_now(workspace))
-        if not now and not jobs and not resources.scorer_lives(workspace):
+        jobs = job_resources.importing_now(workspace) or bool(job_resources.exports_now(workspace))
+        if not now and not jobs and not job_resources.scorer_lives(workspace):
             return None
     except DeftError:  # a damaged file: the body meets it too, and says so
         return None
@@ -163,6 +163,6 @@ def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
-    for job in resources.exports_now(workspace):
+    for job in job_resources.exports_now(workspace):
         label = f"exporting {widgets.plain(job.dataset)}: {job.phase}"
         place.page_link(page("curate.py"), label=label, icon=":material/sync:", query_params={state.DATASET: job.dataset})

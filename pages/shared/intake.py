@@ -16,7 +16,7 @@ import streamlit as st
 from deft_core import importing
 from deft_core.errors import DeftError, InputError
 from deft_core.workspace import Workspace
-from pages.shared import resources, state, widgets
+from pages.shared import job_resources, resources, state, widgets
 
 UPLOAD = "upload"
 DAY_SECONDS = 86_400
@@ -77,7 +77,7 @@ def start(workspace: Workspace, source: str, name: str, **settings: Any) -> None
     if workspace.dataset(name).exists() and not settings.get("replace"):  # here, where an upload is still at hand
         raise InputError("a new dataset name", f"{name!r} is taken", "Choose another name, or replace the dataset.")
     upload = source if source == state.upload() else ""
-    job = resources.ImportJob(name)
+    job = job_resources.ImportJob(name)
     fields: Mapping[str, str] | None = settings.pop("fields", None)
 
     def progress(rows: int) -> None:
@@ -101,7 +101,7 @@ def start(workspace: Workspace, source: str, name: str, **settings: Any) -> None
             if upload:
                 _remove(upload)
 
-    jobs = resources.import_jobs(str(workspace.root))
+    jobs = job_resources.import_jobs(str(workspace.root))
     jobs.pop(name, None)
     jobs[name] = job
     job.thread = Thread(target=read, name=f"import {name}", daemon=True)

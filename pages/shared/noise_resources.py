@@ -14,7 +14,7 @@ from deft_core.queries import View
 from deft_core.selection import Floats, Ids, Mask
 from deft_core.status import read_status
 from deft_core.workspace import Workspace
-from pages.shared import resources
+from pages.shared import job_resources
 from pages.shared.resources import Version
 
 
@@ -44,7 +44,7 @@ def firsts(version: Version, column: str, _view: View, _ids: Ids, rows: int) -> 
 def start(workspace: Workspace, dataset: str) -> None:
     from deft_core.noise import workbench
 
-    resources.remember(workspace, _job(dataset), workbench.start(workspace.root, dataset))
+    job_resources.remember(workspace, _job(dataset), workbench.start(workspace.root, dataset))
 
 
 def status(workspace: Workspace, dataset: str) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def status(workspace: Workspace, dataset: str) -> dict[str, Any] | None:
     from deft_core.noise import workbench
 
     found = read_status(workbench.status_folder(workspace, dataset))
-    if resources.scorer_lives(workspace, _job(dataset)) and (found is None or found["state"] != "running"):
+    if job_resources.scorer_lives(workspace, _job(dataset)) and (found is None or found["state"] != "running"):
         return {"state": "running", "phase": "starting", "done": 0, "total": 0}
     return found
 

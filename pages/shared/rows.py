@@ -11,7 +11,7 @@ import streamlit as st
 
 from deft_core.filters import Between, OneOf
 from deft_core.reading import excerpt
-from pages.shared import certainty, resources, state, turns, widgets
+from pages.shared import certainty, resources, state, turn_resources, widgets
 from pages.shared.brushing import Look
 
 PAGE_ROWS = 25
@@ -70,7 +70,7 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
     if certainty.PLACE in look.table:
         shown.insert(names.index("reward_chosen") + 1, "±", certainty.reaches(look, ids))
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
-    shown.insert(1, "last turn", turns.last_turns(look.view, ids))
+    shown.insert(1, "last turn", turn_resources.last_turns(look.view, ids))
     st.dataframe(
         shown,
         key=state.drawing_key("table"),
@@ -110,7 +110,7 @@ def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequ
 
 def last_turns(look: Look, positions: npt.NDArray[np.int64]) -> list[str]:
     """How the prompts of these rows end."""
-    return turns.last_turns(look.view, list(look.table["id"].iloc[positions]))
+    return turn_resources.last_turns(look.view, list(look.table["id"].iloc[positions]))
 
 
 def _words(shown: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from deft_core.workspace import Workspace
 from pages.shared import d_resources, state, widgets
 from pages.shared.d_resources import Sure
 from pages.shared.frame import page
-from pages.shared.turns import last_turns
+from pages.shared.turn_resources import last_turns
 
 TOPS = ("10", "20", "40")
 ORDERS = {"size": "size of d", "sure": "how sure: d in standard errors"}

@@ -15,14 +15,14 @@ from deft_core import processes
 from deft_core.importing import import_source
 from deft_core.reading import escaped
 from deft_core.workspace import Workspace
-from pages.shared import resources
+from pages.shared import job_resources
 from tests.pages.driving import ROOT, address, body_text, checked, opened, widget
 from tests.score_sets import preferences, write_dataset
 
 
 def imported(app: AppTest, workspace: Workspace) -> AppTest:
     """The page when its imports have ended."""
-    for thread in [job.thread for job in resources.import_jobs(str(workspace.root)).values()]:
+    for thread in [job.thread for job in job_resources.import_jobs(str(workspace.root)).values()]:
         thread.join()
     return checked(app.run())
 
@@ -100,8 +100,8 @@ def test_an_upload_that_is_too_large_has_another_way_in(workspace: Workspace) ->
 
 def test_an_import_says_how_many_rows_it_has_read(workspace: Workspace) -> None:
     ended = threading.Event()
-    job = resources.ImportJob("mine", rows=1_234, thread=threading.Thread(target=ended.wait))
-    resources.import_jobs(str(workspace.root))["mine"] = job
+    job = job_resources.ImportJob("mine", rows=1_234, thread=threading.Thread(target=ended.wait))
+    job_resources.import_jobs(str(workspace.root))["mine"] = job
     job.thread.start()
     try:
         app = opened("datasets")

@@ -12,7 +12,7 @@ from deft_core import selections
 from deft_core.queries import light_table, open_view
 from deft_core.rule import Rule
 from deft_core.workspace import Workspace
-from pages.shared import resources
+from pages.shared import job_resources
 from tests.pages.driving import checked, opened, widget
 
 
@@ -27,7 +27,7 @@ def saved(scored: Workspace) -> Workspace:
 def export(app: AppTest, workspace: Workspace) -> AppTest:
     """Clicks and waits for the thread; the page as it is then drawn."""
     checked(widget(app, "button", "Export").click().run())
-    for job in resources.export_jobs(str(workspace.root)).values():
+    for job in job_resources.export_jobs(str(workspace.root)).values():
         if job.thread:
             job.thread.join()
     return checked(app.run())
@@ -99,10 +99,10 @@ def test_a_running_export_stands_in_the_sidebar(saved: Workspace) -> None:
         def is_alive(self) -> bool:
             return True
 
-    job = resources.ExportJob("demo", "best@1", "trl", saved.exports / "best.jsonl", {"phase": "writing", "done": 3, "total": 12})
+    job = job_resources.ExportJob("demo", "best@1", "trl", saved.exports / "best.jsonl", {"phase": "writing", "done": 3, "total": 12})
     job.thread = Running()  # type: ignore[assignment]
-    resources.export_jobs(str(saved.root))["best.jsonl"] = job
+    job_resources.export_jobs(str(saved.root))["best.jsonl"] = job
     app = opened("curate")
     assert widget(app, "button", "Export").disabled
     assert any("writing" in str(link.proto.label) for link in app.get("page_link"))
-    resources.export_jobs(str(saved.root)).clear()
+    job_resources.export_jobs(str(saved.root)).clear()

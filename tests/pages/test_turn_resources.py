@@ -2,7 +2,7 @@
 
 from deft_core.queries import open_view, pairs_version
 from deft_core.workspace import Workspace
-from pages.shared import turns
+from pages.shared import turn_resources as turns
 from tests.score_sets import preferences, write_dataset
 
 
