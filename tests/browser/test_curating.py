@@ -165,6 +165,8 @@ def test_no_decision_is_lost_when_the_server_is_killed(page: Page, workspace: Wo
         place += ids[place] in before.kept | before.dropped  # written, but killed before it was said
         with _Server(workspace.root) as server:
             page.goto(f"{server.address}/explore?dataset=demo&chart=none&row={ids[place]}")
+            said(page, f"row {place + 1} of {ROWS}")
+            settled(page)
             while len(confirmed) < 200:
                 quiet(page)
                 kind = rng.choice(["keep", "drop"])
