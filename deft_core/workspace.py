@@ -161,6 +161,10 @@ class Workspace:
     def noise(self, name: str) -> Path:
         return self.existing_dataset(name) / "noise.parquet"
 
+    def noise_work(self, name: str) -> Path:
+        """Where the status and the log of computing the noise columns stand."""
+        return self.existing_dataset(name) / "noise"
+
     def overrides(self, name: str) -> Path:
         return self.existing_dataset(name) / "overrides.jsonl"
 

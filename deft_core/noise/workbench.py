@@ -24,20 +24,15 @@ from deft_core.noise.signals import gatherers
 from deft_core.status import Say, Status
 from deft_core.workspace import Workspace
 
-__all__ = ["columns", "compute", "start", "status_folder"]
+__all__ = ["columns", "compute", "start"]
 
 BATCH_ROWS = 1_000
-
-
-def status_folder(workspace: Workspace, dataset: str) -> Path:
-    """Where the status and the log of a computation stand."""
-    return workspace.noise(dataset).with_suffix("")
 
 
 def compute(workspace: Workspace, dataset: str, say: Say = lambda _: None) -> None:
     """Compute the columns and put them in the place of any that are there."""
     info = workspace.dataset_info(dataset)
-    folder = status_folder(workspace, dataset)
+    folder = workspace.noise_work(dataset)
     folder.mkdir(exist_ok=True)
     with _only_one(folder):
         (folder / "status.json").unlink(missing_ok=True)  # a computation begins anew: its seconds are its own
@@ -103,4 +98,4 @@ def _only_one(folder: Path) -> Any:
 def start(root: Path, dataset: str) -> int:
     """Compute the columns in a detached process; returns its pid."""
     arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "noise", dataset]
-    return processes.start_detached(arguments, status_folder(Workspace(root), dataset) / "log.txt")
+    return processes.start_detached(arguments, Workspace(root).noise_work(dataset) / "log.txt")

@@ -36,6 +36,17 @@ class ScoreState:
         return self.state == "running"
 
 
+@dataclass(frozen=True)
+class NoiseState:
+    """A computation of noise columns under way."""
+
+    dataset: str
+    phase: str
+    done: int  # rows read
+    total: int
+    seconds_left: float | None
+
+
 def score_states(workspace: Workspace, dataset: str) -> list[ScoreState]:
     """The score sets of the dataset as it is, newest first, and before them a scorer that has none yet or ended without one."""
     folder = workspace.root / "scores" / dataset
@@ -58,6 +69,15 @@ def running(workspace: Workspace) -> list[ScoreState]:
     return [state for name in workspace.dataset_names() for state in score_states(workspace, name) if state.running]
 
 
+def noise_running(workspace: Workspace) -> list[NoiseState]:
+    found = {name: _noise_status(workspace, name) for name in workspace.dataset_names()}
+    return [
+        NoiseState(name, str(status["phase"]), int(status["done"]), int(status["total"]), status.get("seconds_left"))
+        for name, status in found.items()
+        if status.get("state") == "running"
+    ]
+
+
 def dataset_infos(workspace: Workspace) -> tuple[list[dict[str, Any]], dict[str, DeftError]]:
     """What each dataset says of itself, newest first; and by name those that cannot be read."""
     infos, damaged = [], {}
@@ -67,6 +87,13 @@ def dataset_infos(workspace: Workspace) -> tuple[list[dict[str, Any]], dict[str,
         except DeftError as error:
             damaged[name] = error
     return sorted(infos, key=lambda info: str(info.get("created")), reverse=True), damaged
+
+
+def _noise_status(workspace: Workspace, dataset: str) -> dict[str, Any]:
+    try:
+        return read_status(workspace.noise_work(dataset)) or {}
+    except (FileNotFoundError, DeftError):  # the dataset was removed this very moment; of a damaged file the Noise tab tells
+        return {}
 
 
 def _state(dataset: str, folder: Path, score_id: str | None) -> ScoreState | None:

@@ -93,8 +93,8 @@ def lacks_data(frame: Frame) -> bool:
 def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
     try:
-        now = activity.running(workspace)
-        jobs = job_resources.importing_now(workspace) or bool(job_resources.exports_now(workspace))
+        now = [*activity.running(workspace), *activity.noise_running(workspace)]
+        jobs = [*job_resources.imports_now(workspace), *job_resources.exports_now(workspace)]
         if not now and not jobs and not job_resources.scorer_lives(workspace):
             return None
     except DeftError:  # a damaged file: the body meets it too, and says so
@@ -163,6 +163,15 @@ def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
         label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
+    for noise in activity.noise_running(workspace):
+        share = f"{noise.done / noise.total:.0%}" if noise.done < noise.total else noise.phase
+        left = f", {duration(noise.seconds_left)} left" if noise.seconds_left else ""
+        query = {state.DATASET: noise.dataset, state.TAB: "Noise"}
+        label = f"looking through {widgets.plain(noise.dataset)} {share}{left}"
+        place.page_link(page("curate.py"), label=label, icon=":material/sync:", query_params=query)
+    for imported in job_resources.imports_now(workspace):
+        label = f"importing {widgets.plain(imported.dataset)}: {widgets.count(imported.rows, 'row')}"
+        place.page_link(page("datasets.py"), label=label, icon=":material/sync:", query_params={})
     for job in job_resources.exports_now(workspace):
         label = f"exporting {widgets.plain(job.dataset)}: {job.phase}"
         place.page_link(page("curate.py"), label=label, icon=":material/sync:", query_params={state.DATASET: job.dataset})

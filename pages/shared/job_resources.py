@@ -36,8 +36,8 @@ def import_jobs(root: str) -> dict[str, ImportJob]:
     return {}
 
 
-def importing_now(workspace: Workspace) -> bool:
-    return any(job.running for job in import_jobs(str(workspace.root)).values())
+def imports_now(workspace: Workspace) -> list[ImportJob]:
+    return [job for job in import_jobs(str(workspace.root)).values() if job.running]
 
 
 # exports go on in a thread of the server, too

@@ -49,9 +49,7 @@ def start(workspace: Workspace, dataset: str) -> None:
 
 def status(workspace: Workspace, dataset: str) -> dict[str, Any] | None:
     """Of the newest computation; "running" from the click on that started it."""
-    from deft_core.noise import workbench
-
-    found = read_status(workbench.status_folder(workspace, dataset))
+    found = read_status(workspace.noise_work(dataset))
     if job_resources.scorer_lives(workspace, _job(dataset)) and (found is None or found["state"] != "running"):
         return {"state": "running", "phase": "starting", "done": 0, "total": 0}
     return found

@@ -79,7 +79,7 @@ def test_they_are_columns_everywhere(demo):
 
 
 def test_nothing_but_the_file_and_a_finished_status_is_left(demo):
-    folder = workbench.status_folder(demo, DEMO)
+    folder = demo.noise_work(DEMO)
     assert {path.name for path in folder.iterdir()} == {".lock", "status.json"}
     status = read_status(folder)
     assert (status["state"], status["done"], status["total"]) == ("finished", 296, 296)
@@ -137,5 +137,5 @@ def test_a_failure_stands_in_the_status_and_leaves_no_scratch(small):
     small.pairs("small").write_bytes(b"no parquet")
     with pytest.raises(InputError, match="readable texts of 'small'"):
         workbench.compute(small, "small")
-    folder = workbench.status_folder(small, "small")
+    folder = small.noise_work("small")
     assert read_status(folder)["state"] == "failed" and not (folder / "scratch").exists()

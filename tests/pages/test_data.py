@@ -108,6 +108,7 @@ def test_an_import_says_how_many_rows_it_has_read(workspace: Workspace) -> None:
     finally:
         ended.set()
         job.thread.join()
+    assert app.sidebar.get("page_link")[0].proto.label == "importing mine: 1,234 rows"
     assert "Reading mine: 1,234 rows so far" in [one.value for one in app.text] and not app.get("progress")
 
 

@@ -10,6 +10,7 @@ import pytest
 from deft_core import overrides
 from deft_core.demo import DEMO, import_demo
 from deft_core.noise import stored, swapped, workbench
+from deft_core.processes import identity
 from deft_core.queries import light_table, open_view
 from deft_core.workspace import Workspace, write_json
 from tests.pages.driving import body_text, checked, opened, widget
@@ -52,9 +53,7 @@ def test_texts_that_nobody_has_looked_through(scored: Workspace, monkeypatch: py
 
 
 def test_a_computation_under_way_and_one_that_failed(scored: Workspace) -> None:
-    from deft_core.processes import identity
-
-    folder = workbench.status_folder(scored, "demo")
+    folder = scored.noise_work("demo")
     folder.mkdir()
     running = identity() | {"state": "running", "phase": "reading the texts", "done": 30, "total": 60, "seconds_left": 5.0, "message": None}
     write_json(folder / "status.json", running)
@@ -62,6 +61,28 @@ def test_a_computation_under_way_and_one_that_failed(scored: Workspace) -> None:
     write_json(folder / "status.json", running | {"state": "failed", "message": "no space"})
     app = opened("curate", **TAB)
     assert "no space" in app.error[0].value and button(app, "noise-start")
+
+
+def test_a_computation_under_way_stands_in_the_sidebar_of_every_page(scored: Workspace) -> None:
+    folder = scored.noise_work("demo")
+    folder.mkdir()
+    running = identity() | {"state": "running", "phase": "reading the texts", "done": 30, "total": 60, "seconds_left": 5.0, "message": None}
+    write_json(folder / "status.json", running)
+    (link,) = opened("overview").sidebar.get("page_link")
+    assert link.proto.label == "looking through demo 50%, 5 s left"
+    assert link.proto.page.endswith("curate") and link.proto.query_string == "dataset=demo&tab=Noise"
+    write_json(folder / "status.json", running | {"phase": "near duplicates", "done": 60, "seconds_left": 0.0})
+    (link,) = opened("overview").sidebar.get("page_link")
+    assert link.proto.label == "looking through demo near duplicates"
+    for other in ({"state": "finished"}, {"pid": 2**22 + 1}):  # no such process: lost
+        write_json(folder / "status.json", running | other)
+        assert not opened("overview").sidebar.get("page_link")
+
+
+def test_a_damaged_status_takes_nothing_along(scored: Workspace) -> None:
+    scored.noise_work("demo").mkdir()
+    (scored.noise_work("demo") / "status.json").write_text("{")
+    assert not opened("overview").error
 
 
 def test_columns_of_other_data_and_a_damaged_file(looked: Workspace) -> None:
