@@ -1,8 +1,8 @@
 """A person's own question: one read-only SELECT over the view `pairs`, on a connection that may open no file.
 
-It is asked in this process, unlike a condition (where.py), which may come from a link: who asks sits before it and can end it. A process of its
-own would take half a second to start, and would have to hold and send an answer that may be as large as the dataset. So the limits are
-DuckDB's, which hold between rows and not inside one function.
+It is asked in this process, unlike a condition (where.py), which may come from a link: who asks sits before it and can end it. A process
+of its own would take half a second to start, and would have to hold and send an answer that may be as large as the dataset. So the limits
+are DuckDB's, which hold between rows and not inside one function.
 """
 
 from __future__ import annotations
