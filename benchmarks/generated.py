@@ -1,24 +1,29 @@
 """Generated workspaces of any size for benchmarks: realistic texts made of the demo's sentences, rewards of a plausible shape.
 
 Everything is seeded and written in row groups, so that ten million rows need little memory. Rewards correlate with length as they
-do in real sets (about -0.3); the scorer's light columns are all there, its lists of tokens are short.
+do in real sets (about -0.3); the scorer's light columns are all there, its lists of tokens are short, and there are no states. `add_states`
+gives a score set both, as large as a model's.
 """
 
 from __future__ import annotations
 
 import json
+import string
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from deft_core import discrepancy
 from deft_core.preferences import SCHEMA
+from deft_core.token_masks import STOP_WORDS
 from deft_core.workspace import Workspace, write_json
 
-__all__ = ["generate"]
+__all__ = ["add_states", "generate"]
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 50_000
@@ -102,6 +107,50 @@ def _scored(rng: np.random.Generator, ids: list[str], answers: npt.NDArray[np.in
 def _tokens() -> pa.Table:
     columns = {"token": ["yes", "no"], "bytes": [b"yes", b"no"], "count_chosen": [3, 1], "count_rejected": [1, 3], "d": [0.5, -0.5]}
     return pa.table({"token_id": pa.array([0, 1], pa.int32())} | columns)
+
+
+def add_states(workspace: Workspace, name: str, width: int = 576, vocabulary: int = 49_152, seed: int = 1) -> None:
+    """Token ids by Zipf's law, the d that they make, a random head [V, H], and pooled states with the rewards that are there already.
+
+    The sizes are SmolLM2-135M's: 4.6 kB of states a pair.
+    """
+    folder, rng = workspace.score_set(name, "generated"), np.random.default_rng(seed)
+    parts = sorted(folder.glob("part-*.parquet"))
+    splits = pq.read_table(workspace.pairs(name), columns=["split"])["split"]
+    counts = _give_tokens(rng, parts, np.asarray(pc.equal(splits, "train")), vocabulary)
+    words = [*string.punctuation, *(f" {word}" for word in sorted(STOP_WORDS)), *(f" word{k}" for k in range(vocabulary))][:vocabulary]
+    words[:600] = rng.permutation(words[:600]).tolist()  # the frequent ones: a third are punctuation or stop words
+    table = discrepancy.table([word.encode() for word in words], *counts)
+    table.to_parquet(folder / "discrepancy.parquet")
+    head = rng.standard_normal((vocabulary, width), np.float32)
+    np.save(folder / "head.npy", head)
+    u = discrepancy.head_vector(head, table["d"].to_numpy()).astype(np.float32)
+    for part in parts:
+        rewards = pq.read_table(part, columns=["rewards"])["rewards"].combine_chunks().flatten().to_numpy().astype(np.float32)
+        states = rng.standard_normal((len(rewards), width), np.float32) * (rewards.std() / np.linalg.norm(u))  # u is one way like any other
+        states += np.outer((rewards - states @ u) / (u @ u), u)
+        np.save(part.with_name(part.name.replace("part-", "pooled-")).with_suffix(".npy"), states)
+
+
+def _give_tokens(rng: np.random.Generator, parts: list[Path], train: npt.NDArray[np.bool_], vocabulary: int) -> npt.NDArray[np.int64]:
+    """Token ids for as many tokens as the rows have; counts [2, V] of chosen and rejected over the training rows."""
+    counts, first = np.zeros((2, vocabulary), dtype=np.int64), 0
+    shares = np.exp(rng.normal(0, 0.2, (2, vocabulary))) / np.arange(1, vocabulary + 1)
+    shares /= shares.sum(1, keepdims=True)
+    for part in parts:
+        table = pq.read_table(part)
+        lengths = table["tokens"].combine_chunks().flatten().to_numpy()
+        sides, counted = np.tile([0, 1], len(table)), np.repeat(train[first : first + len(table)], 2)
+        ids = np.empty(lengths.sum(), dtype=np.int32)
+        for side in (0, 1):
+            here = np.repeat(sides == side, lengths)
+            ids[here] = rng.choice(vocabulary, here.sum(), p=shares[side])
+            counts[side] += np.bincount(ids[here & np.repeat(counted, lengths)], minlength=vocabulary)
+        responses = pa.ListArray.from_arrays(np.append(0, np.cumsum(lengths)).astype(np.int32), ids)
+        column = pa.ListArray.from_arrays(np.arange(0, len(lengths) + 1, 2, dtype=np.int32), responses)
+        pq.write_table(table.set_column(table.column_names.index("token_ids"), "token_ids", column), part, compression="zstd")
+        first += len(table)
+    return counts
 
 
 def _describe(folder: Path, scores: Path, name: str, rows: int) -> None:
