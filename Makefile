@@ -31,6 +31,9 @@ types: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/import.py
+	$(BIN)/python benchmarks/noise.py --speed
+	$(BIN)/python benchmarks/what_if.py
+	$(BIN)/python benchmarks/dashboard.py --quick
 
 clean:
 	rm -rf .venv

@@ -2,6 +2,7 @@
 
     python benchmarks/noise.py --workspace DIR [--dataset demo] [--json]     a workspace with the dataset, and for swapped pairs its scores
     python benchmarks/noise.py --speed [--rows 10000] [--json]               seconds and peak memory on generated text
+    python benchmarks/noise.py --quick [--json]                              the same, 1,000 rows
 
 The demo's faults are looked up by key. For any other scored dataset 5 % of the rows are exchanged at random on paper (their margins
 change sign; d stays), 30 times over.
@@ -45,10 +46,12 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=ROOT / "data" / "workspace")
     parser.add_argument("--dataset", default=DEMO)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="--speed over 1,000 rows")
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args()
-    result = speed(arguments.rows) if arguments.speed else quality(Workspace(arguments.workspace), arguments.dataset)
+    rows = 1_000 if arguments.quick else arguments.rows
+    result = speed(rows) if arguments.speed or arguments.quick else quality(Workspace(arguments.workspace), arguments.dataset)
     for name, value in result.items():
         print(f"{name:>34}  {value}")
     if arguments.json:
