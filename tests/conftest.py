@@ -5,7 +5,9 @@ import json
 import pytest
 
 from deft_core.importing import import_source
+from deft_core.queries import open_view
 from deft_core.workspace import Workspace
+from tests.score_sets import write_demo
 
 SENTENCE = "the sky is blue and rivers run to sea while old stones keep warm until evening comes round again"
 WORDS = SENTENCE.split(" ")
@@ -35,6 +37,21 @@ def tiny(tmp_path_factory):
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def view(workspace):
+    """60 scored rows."""
+    write_demo(workspace, 60)
+    return open_view(workspace, "demo")
+
+
+@pytest.fixture(scope="session")
+def partly_scored(tmp_path_factory):
+    """`demo` with 40 of its 60 rows scored, in folders that are no plain text in SQL or in a pattern; to be read, not written."""
+    workspace = Workspace(tmp_path_factory.mktemp("a [folder] it's?") / "w*")
+    write_demo(workspace, 60, done=40)
+    return workspace
 
 
 @pytest.fixture

@@ -130,6 +130,12 @@ def _row(preference: Preference, place: int) -> dict[str, Any]:
     }
 
 
+def write_demo(workspace: Workspace, rows: int, **scores: Any) -> Path:
+    """The dataset `demo` of `rows` preferences with a score set; `scores` as for write_scores, whose folder comes back."""
+    made = preferences(rows)
+    return write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), **scores)
+
+
 def write_scores(
     workspace: Workspace,
     name: str,

@@ -8,7 +8,7 @@ from deft_core import group_counts
 from deft_core.discrepancy import discrepancy, head_vector, read_table, rescore
 from deft_core.errors import InputError
 from deft_core.group_counts import GROUPS, GroupCounter, GroupCounts, group_of, read_counts, write_counts
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 
 
 def entries(counts: GroupCounts) -> list[tuple[int, ...]]:
@@ -70,8 +70,7 @@ def test_counts_that_cannot_be_read_are_an_error_in_words(tmp_path, content):
 
 
 def test_the_score_sets_of_these_tests_keep_the_methods_formulas(workspace):
-    made = preferences(60)
-    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=40)
+    folder = write_demo(workspace, 60, done=40)
     d = read_table(folder)["d"].to_numpy()
     assert np.array_equal(discrepancy(*read_counts(folder).totals()), d)  # both from the training rows
     u = head_vector(np.load(folder / "head.npy"), d)

@@ -28,20 +28,9 @@ from deft_core.pooled import (
 )
 from deft_core.queries import View, open_view
 from deft_core.workspace import Workspace, read_json, write_json
-from tests.score_sets import SCORED, preferences, write_dataset, write_scores
+from tests.score_sets import SCORED
 
 ROWS = 60
-
-
-@pytest.fixture
-def view(tmp_path: Path) -> View:
-    return scored(tmp_path)
-
-
-def scored(root: Path, done: int = ROWS) -> View:
-    workspace, made = Workspace(root), preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=done)
-    return open_view(workspace, "demo")
 
 
 def by_hand(folder: Path) -> Pooled:
@@ -149,9 +138,9 @@ def test_a_part_about_to_be_scored_again_has_more_vectors_than_rows(view: View) 
         open_pooled(view)
 
 
-def test_missing_scores_and_damaged_files_are_explained(view: View, tmp_path: Path) -> None:
+def test_missing_scores_and_damaged_files_are_explained(view: View, workspace: Workspace) -> None:
     with pytest.raises(NotFoundError, match="deft score demo"):
-        open_pooled(open_view(Workspace(tmp_path), "demo", None))
+        open_pooled(open_view(workspace, "demo", None))
     folder = view.parts[0].parent
     (folder / "head.npy").write_bytes(b"not numbers")
     with pytest.raises(InputError, match=r"an array of numbers in .*head\.npy"):

@@ -27,32 +27,24 @@ from deft_core.queries import (
     version,
 )
 from deft_core.workspace import Workspace, write_json
-from tests.score_sets import SCORED, Words, preferences, write_dataset, write_scores
+from tests.score_sets import SCORED, Words, preferences, write_dataset, write_demo, write_scores
 
 ROWS = 60
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("a [folder] it's?") / "w*")
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=40)
-    return workspace
-
-
 @pytest.fixture
-def view(workspace: Workspace) -> View:
-    return open_view(workspace, "demo")
+def view(partly_scored: Workspace) -> View:
+    return open_view(partly_scored, "demo")
 
 
-def test_the_newest_score_set_is_the_default_and_none_is_possible(workspace: Workspace) -> None:
-    assert open_view(workspace, "demo").score_id == "tiny"
-    assert open_view(workspace, "demo", None).parts == ()
+def test_the_newest_score_set_is_the_default_and_none_is_possible(partly_scored: Workspace) -> None:
+    assert open_view(partly_scored, "demo").score_id == "tiny"
+    assert open_view(partly_scored, "demo", None).parts == ()
 
 
-def test_an_unknown_score_set_is_named_with_those_there_are(workspace: Workspace) -> None:
+def test_an_unknown_score_set_is_named_with_those_there_are(partly_scored: Workspace) -> None:
     with pytest.raises(NotFoundError, match=r"no 'other' \(there: tiny\)"):
-        open_view(workspace, "demo", "other")
+        open_view(partly_scored, "demo", "other")
 
 
 def test_columns_have_the_kinds_a_page_offers_them_by(view: View) -> None:
@@ -72,8 +64,8 @@ def test_the_light_table_has_every_row_scored_or_not(view: View) -> None:
     assert table["source"].value_counts().to_dict() == {"letters": 48, "forum": 12}
 
 
-def test_without_scores_the_light_table_has_no_reward(workspace: Workspace) -> None:
-    assert "reward_chosen" not in light_table(open_view(workspace, "demo", None))
+def test_without_scores_the_light_table_has_no_reward(partly_scored: Workspace) -> None:
+    assert "reward_chosen" not in light_table(open_view(partly_scored, "demo", None))
 
 
 def test_texts_come_for_the_rows_asked_for_in_that_order(view: View) -> None:
@@ -151,14 +143,14 @@ def test_the_rows_a_token_decides_come_with_what_it_moves(view: View) -> None:
     assert rows_with_token(view, 10**6, 5)[1] == 0
 
 
-def test_a_token_in_no_scored_row_decides_none(workspace: Workspace) -> None:
-    found, rows = rows_with_token(open_view(workspace, "demo", None), 1, 5)
+def test_a_token_in_no_scored_row_decides_none(partly_scored: Workspace) -> None:
+    found, rows = rows_with_token(open_view(partly_scored, "demo", None), 1, 5)
     assert rows == len(found) == 0
 
 
 def test_a_last_answer_without_tokens_has_a_place_too(tmp_path: Path) -> None:
-    workspace, made = Workspace(tmp_path), preferences(4)
-    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, 4)
     part = folder / "part-00001.parquet"
     rows = pq.read_table(part).to_pylist()
     for column in ("token_ids", "token_rewards"):
@@ -217,8 +209,7 @@ def test_a_saved_what_if_is_a_column_everywhere(tmp_path: Path) -> None:
 
 def test_a_damaged_part_is_explained(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    made = preferences(8)
-    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    folder = write_demo(workspace, 8)
     (folder / "part-00000.parquet").write_bytes(b"not parquet at all")
     with pytest.raises(InputError, match=r"readable files of 'demo'.*part-00000"):
         light_table(open_view(workspace, "demo"))
@@ -309,11 +300,11 @@ def test_a_query_that_needs_too_much_memory_is_stopped(view: View) -> None:
         user_sql(view, "SELECT list(a.range) FROM range(100000000) a", memory_mb=50)
 
 
-def test_a_wrong_column_is_answered_with_the_columns(view: View, workspace: Workspace) -> None:
+def test_a_wrong_column_is_answered_with_the_columns(view: View, partly_scored: Workspace) -> None:
     with pytest.raises(InputError, match=r"rewrd.*Columns: id, split.*extra_topic"):
         user_sql(view, "SELECT rewrd FROM pairs")
     with pytest.raises(InputError, match="deft score demo"):
-        user_sql(open_view(workspace, "demo", None), "SELECT reward_chosen FROM pairs")
+        user_sql(open_view(partly_scored, "demo", None), "SELECT reward_chosen FROM pairs")
 
 
 def test_last_turns_of_all_rows_come_by_id(workspace: Workspace) -> None:

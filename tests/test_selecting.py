@@ -3,12 +3,11 @@
 from deft_core import overrides, queries
 from deft_core.rule import Rule
 from deft_core.selecting import draft
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 
 
 def test_a_rules_condition_sees_flipped_rows_as_they_are(workspace):
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 40)
     view = queries.open_view(workspace, "demo")
     below = queries.user_sql(view, "SELECT id, reward_rejected FROM pairs WHERE reward_margin < 0 AND n_responses = 2 AND split = 'train'")
     ids = sorted(below["id"].to_pylist())

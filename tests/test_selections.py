@@ -12,15 +12,14 @@ from deft_core import selections
 from deft_core.errors import InputError, NotFoundError
 from deft_core.rule import Rule
 from deft_core.selections import Draft
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences, write_dataset, write_demo
 
 FIVE_PERCENT = Rule()
 
 
 @pytest.fixture
 def demo(workspace):
-    made = preferences(20)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 20)
     return workspace
 
 

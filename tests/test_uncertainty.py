@@ -13,7 +13,7 @@ from deft_core import reliability, uncertainty
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError
 from deft_core.pooled import REWARDS, Part, Pooled, open_head, open_pooled, places, rewards, vectors_of
-from deft_core.queries import View, light_table, open_view
+from deft_core.queries import View, light_table
 from deft_core.rule import Rule
 from deft_core.selection import kept
 from deft_core.uncertainty import (
@@ -29,17 +29,8 @@ from deft_core.uncertainty import (
     reward_intervals,
     uncertain,
 )
-from deft_core.workspace import Workspace
-from tests.score_sets import preferences, write_dataset, write_scores
 
 ROWS = 60
-
-
-@pytest.fixture
-def view(tmp_path: Path) -> View:
-    workspace, made = Workspace(tmp_path), preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
-    return open_view(workspace, "demo")
 
 
 def by_hand(folder: Path) -> tuple[Pooled, Draws]:

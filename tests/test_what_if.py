@@ -18,21 +18,9 @@ from deft_core.pooled import REWARDS, open_head, open_pooled, turned
 from deft_core.queries import View, light_table, open_view
 from deft_core.what_if import Answer, Change, answer, changed_d, counted, overlap, save, spearman
 from deft_core.workspace import Workspace
-from tests.score_sets import Words, preferences, write_dataset, write_scores
+from tests.score_sets import Words, preferences, write_demo
 
 ROWS = 60
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
-
-
-@pytest.fixture
-def view(workspace: Workspace) -> View:
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
-    return open_view(workspace, "demo")
 
 
 def asked(view: View, change: Change, kept: list[str] | None = None, flipped: tuple[str, ...] = ()) -> Answer:
@@ -131,8 +119,8 @@ def test_in_a_flipped_ranking_the_first_and_the_last_change_places(view: View) -
 
 
 def test_rows_that_are_not_scored_yet_cannot_be_counted(tmp_path: Path) -> None:
-    workspace, made = Workspace(tmp_path), preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=40)
+    workspace = Workspace(tmp_path)
+    write_demo(workspace, ROWS, done=40)
     view = open_view(workspace, "demo")
     assert len(asked(view, Change(smooth=1)).rewards["reward_mean"]) == 40
     with pytest.raises(InputError, match=r"found 10 of 12.*deft score demo"):

@@ -11,22 +11,14 @@ from deft_core.errors import InputError
 from deft_core.queries import View, light_table, open_view, user_sql, where_ids
 from deft_core.queries.where import rows_where
 from deft_core.workspace import Workspace
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences
 
 ROWS = 60
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("a [folder] it's?") / "w*")
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=40)
-    return workspace
-
-
 @pytest.fixture
-def view(workspace: Workspace) -> View:
-    return open_view(workspace, "demo")
+def view(partly_scored: Workspace) -> View:
+    return open_view(partly_scored, "demo")
 
 
 @pytest.mark.parametrize(
@@ -108,13 +100,13 @@ def test_no_condition_reads_or_writes_a_file(view: View, tmp_path: Path) -> None
     assert view.pairs.read_bytes() == before and not new.exists()
 
 
-def test_a_refusal_comes_back_from_the_process_that_asked(view: View, workspace: Workspace) -> None:
+def test_a_refusal_comes_back_from_the_process_that_asked(view: View, partly_scored: Workspace) -> None:
     with pytest.raises(InputError, match='Permission Error: Cannot access file "/etc/passwd"'):
         where_ids(view, "EXISTS (SELECT 1 FROM read_csv('/etc/passwd'))")
     with pytest.raises(InputError, match=r"rewrd.*Columns: id, split.*extra_topic"):
         where_ids(view, "rewrd < 1")
     with pytest.raises(InputError, match="deft score demo"):
-        where_ids(open_view(workspace, "demo", None), "reward_chosen < 1")
+        where_ids(open_view(partly_scored, "demo", None), "reward_chosen < 1")
 
 
 @pytest.mark.parametrize(

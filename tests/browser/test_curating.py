@@ -19,7 +19,7 @@ from deft_core.selection import kept
 from deft_core.workspace import Workspace
 from tests.browser.conftest import _Server
 from tests.browser.test_dashboard import ROWS, Serve, click_cell, drag, filters, settled, shown_rows
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 
 pytestmark = pytest.mark.browser
 
@@ -27,8 +27,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path / "workspace")
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, ROWS)
     return workspace
 
 

@@ -16,7 +16,7 @@ from deft_core.queries import light_table, open_view
 from deft_core.reading import visible
 from deft_core.workspace import Workspace, write_json
 from tests.browser.conftest import WAIT_MILLISECONDS
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences, write_dataset, write_demo, write_scores
 
 pytestmark = pytest.mark.browser
 Serve = Callable[[Path], str]
@@ -26,8 +26,7 @@ ROWS = 400
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path)
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, ROWS)
     return workspace
 
 
@@ -155,8 +154,8 @@ def test_the_view_is_kept_on_the_way_to_another_page_and_back(serve: Serve, page
 
 
 def test_histograms_fill_while_the_scorer_runs_and_the_timer_stops_after(serve: Serve, page: Page, tmp_path: Path) -> None:
-    workspace, made = Workspace(tmp_path), preferences(120)
-    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=120, state="running")
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, 120, done=120, state="running")
     later = (folder / "part-00001.parquet").rename(folder / "later")
     page.goto(f"{serve(workspace.root)}/explore")
     expect(page.get_by_text("30 scored").first).to_be_visible()

@@ -8,14 +8,13 @@ from deft_core import cli
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError, NotFoundError
 from deft_core.reliability import bootstrap, read_counts
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences, write_dataset, write_demo
 from tests.test_cli import deft
 
 
 @pytest.fixture
 def scored(workspace):
-    made = preferences(60)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 60)
     return workspace
 
 

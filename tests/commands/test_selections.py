@@ -5,14 +5,13 @@ from typer.testing import CliRunner
 
 from deft_core import cli, overrides, queries, selections
 from deft_core.selection import Rule, kept
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 from tests.test_cli import deft, failing
 
 
 @pytest.fixture
 def demo(workspace):
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 40)
     return workspace
 
 

@@ -7,14 +7,13 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.queries import light_table, open_view
 from deft_core.rule import Rule
 from deft_core.selections import Draft
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 from tests.test_cli import deft
 
 
 @pytest.fixture
 def scored(workspace):
-    made = preferences(60)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 60)
     return workspace
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deft_core.workspace import Workspace
 from tests.pages.driving import ROWS
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 
 
 @pytest.fixture
@@ -19,6 +19,5 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def scored(workspace: Workspace) -> Workspace:
-    made = preferences(ROWS)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, ROWS)
     return workspace

@@ -12,7 +12,7 @@ from deft_core.rule import Rule
 from deft_core.selections import Draft, save
 from deft_core.workspace import Workspace
 from tests.pages.driving import address, body_text, checked, metric, opened, widget
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import write_demo
 
 PANELS = ("tokens", "how sure", "what if")
 
@@ -121,16 +121,14 @@ def test_a_what_if_is_saved_as_a_column(scored: Workspace) -> None:
 
 
 def test_before_any_row_is_scored_tokens_are_there_already(workspace: Workspace) -> None:
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=0, state="running")
+    write_demo(workspace, 40, done=0, state="running")
     for panel in PANELS:
         app = opened("discrepancy", panel=panel, token="3")
         assert "conversations d is" in body_text(app)
 
 
 def test_rows_that_are_not_scored_yet_cannot_be_counted_alone(workspace: Workspace) -> None:
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=10, state="running")
+    write_demo(workspace, 40, done=10, state="running")
     app = opened("discrepancy", panel="what if", **{"only-source": "letters"})
     assert "scores of every training row" in app.error[0].value
     assert widget(app, "selectbox", "Count one source alone").value == "letters"  # it can be changed
@@ -159,8 +157,7 @@ def test_flips_that_d_knows_nothing_of_are_counted(scored: Workspace) -> None:
 
 
 def test_one_conversation_is_too_few(workspace: Workspace) -> None:
-    made = preferences(1)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    write_demo(workspace, 1)
     for panel in PANELS:
         assert "With 1 conversation nothing can be said" in body_text(opened("discrepancy", panel=panel))
     assert pq.read_metadata(workspace.score_set("demo", "tiny") / "counts.parquet").num_rows > 5

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from deft_core.queries import light_table, open_view
 from deft_core.workspace import Workspace
 from tests.pages.driving import ROWS, address, checked, metric, opened, widget
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences, write_dataset, write_demo, write_scores
 
 
 def test_a_dataset_that_is_not_there_is_explained(scored: Workspace) -> None:
@@ -51,8 +51,7 @@ def test_beside_a_filter_that_cannot_work_another_can_be_set(scored: Workspace) 
 
 
 def test_a_filter_on_rewards_that_are_not_there_yet_can_be_removed(workspace: Workspace) -> None:
-    made = preferences(8)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=0, state="running")
+    write_demo(workspace, 8, done=0, state="running")
     app = opened("explore", filter=["between 0.05 0.1 reward_chosen"])
     assert "'reward_chosen'" in message(app) and "Scoring has begun" in app.info[0].value
     checked(widget(app, "multiselect", "Filters").set_value([]).run())

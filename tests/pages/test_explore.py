@@ -10,7 +10,7 @@ from deft_core import processes, queries
 from deft_core.queries import light_table, matching_ids, open_view
 from deft_core.workspace import Workspace, read_json, write_json
 from tests.pages.driving import ROWS, address, body_text, checked, metric, opened, widget
-from tests.score_sets import preferences, write_dataset, write_scores
+from tests.score_sets import preferences, write_dataset, write_demo, write_scores
 
 
 def test_the_figures_are_those_of_all_rows(scored: Workspace) -> None:
@@ -123,8 +123,7 @@ def test_another_dataset_leaves_the_filters_of_the_one_before(scored: Workspace)
 
 
 def test_while_a_scorer_runs_the_page_says_how_far_it_is(workspace: Workspace) -> None:
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=10, state="running")
+    write_demo(workspace, 40, done=10, state="running")
     app = opened("explore")
     assert metric(app, "scoring, 10 of 40") == "4.0 rows/s"
     assert metric(app, "rows") == "40" and not app.error
@@ -151,8 +150,7 @@ def test_a_slower_layout_is_said_with_its_reason(scored: Workspace) -> None:
 
 
 def test_rows_that_were_cut_to_fit_are_counted_and_listed(workspace: Workspace) -> None:
-    made = preferences(40)
-    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), truncated=7)
+    write_demo(workspace, 40, truncated=7)
     app = opened("explore", chart=["truncated_tokens"])
     assert metric(app, "cut to fit") == "7"
     checked(widget(app, "button", "list these rows").click().run())
