@@ -18,6 +18,7 @@ VERDICTS = {"stable": "#009E73", "noisy": "#E69F00", "noise": "#D55E00"}
 def body(frame: Frame) -> None:
     if lacks_data(frame):
         return
+    assert frame.dataset
     view = open_view(frame.workspace, frame.dataset, frame.score_id)
     if view.discrepancy is None:
         _no_scores(frame)

@@ -28,10 +28,10 @@ def draw(workspace: Workspace) -> None:
     if not source:
         return
     chosen, _ = st.columns(2, gap="medium")
-    format = chosen.selectbox(
+    picked = chosen.selectbox(
         "Format", [DETECT, *FORMATS], key="format", format_func=lambda name: f"{name}: {FORMATS[name]}" if name in FORMATS else name
     )
-    format = None if format == DETECT else format
+    format = None if picked == DETECT else picked
     found = intake.previewed(source, format, None)
     fields: dict[str, str] | None = None
     if found.format is None and found.columns:

@@ -93,13 +93,13 @@ def lacks_data(frame: Frame) -> bool:
 def _tick(workspace: Workspace) -> float | None:
     """Seconds until the page is drawn again; None where nothing runs."""
     try:
-        now = [*activity.running(workspace), *activity.noise_running(workspace)]
+        rows = [one.total for one in activity.running(workspace)] + [one.total for one in activity.noise_running(workspace)]
         jobs = [*job_resources.imports_now(workspace), *job_resources.exports_now(workspace)]
-        if not now and not jobs and not job_resources.scorer_lives(workspace):
+        if not rows and not jobs and not job_resources.scorer_lives(workspace):
             return None
     except DeftError:  # a damaged file: the body meets it too, and says so
         return None
-    return LARGE_TICK_SECONDS if any(one.total > LARGE_ROWS for one in now) else TICK_SECONDS
+    return LARGE_TICK_SECONDS if max(rows, default=0) > LARGE_ROWS else TICK_SECONDS
 
 
 def _guarded(draw: Callable[[], None]) -> None:

@@ -65,7 +65,7 @@ class ExportJob:
     @property
     def share(self) -> float:
         """Of the phase."""
-        return min(1.0, self.status.get("done", 0) / max(1, self.status.get("total", 1)))
+        return min(1.0, int(self.status.get("done", 0)) / max(1, int(self.status.get("total", 1))))
 
     def heard(self, status: dict[str, Any]) -> None:
         self.status = status
@@ -95,7 +95,7 @@ def _started(root: str) -> dict[str, tuple[int, float]]:
     return {}
 
 
-def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: int | None) -> None:
+def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: Any) -> None:
     remember(workspace, dataset, processes.start_scoring(workspace.root, dataset, *model, **settings))
 
 

@@ -26,10 +26,10 @@ SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
 PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "token", "token-page"
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
-OF_ONE_DATASET = (SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE)
-OF_ONE_DATASET += (FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT)
-
-OF_ONE_DATASET += (RELATED,)
+OF_ONE_DATASET = (
+    *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
+    *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
+)
 
 # keys of the session alone
 _REFUSED = "_refused"

@@ -70,15 +70,15 @@ def pick(
     st.selectbox(label, options, key=key, on_change=changed, **more)  # type: ignore[call-overload]
 
 
-def entry(label: str, name: str, **more: object) -> None:
+def entry(label: str, name: str, placeholder: str) -> None:
     """A line of text that stands in the address under `name`."""
     key = state.mirror(name, state.value(name))
-    st.text_input(label, key=key, on_change=lambda: state.put(name, st.session_state[key].strip()), **more)  # type: ignore[arg-type]
+    st.text_input(label, key=key, on_change=lambda: state.put(name, st.session_state[key].strip()), placeholder=placeholder)
 
 
 def figures_table(rows: pd.DataFrame) -> None:
     """A small table whose numbers have thousands separators."""
-    numbers = {name: st.column_config.NumberColumn(format="localized") for name in rows.select_dtypes("number")}
+    numbers = {str(name): st.column_config.NumberColumn(format="localized") for name in rows.select_dtypes("number")}
     st.dataframe(rows, hide_index=True, column_config=numbers)
 
 
@@ -90,7 +90,7 @@ def pager(name: str, pages: int, what: str) -> None:
     """Earlier and later pages; the page's number stands in the address under `name`."""
     current = min(state.number(name), pages - 1)
     earlier, words, later = st.columns([1, 2, 1], vertical_alignment="center")
-    turn = {"width": "stretch", "on_click": state.put}
-    earlier.button("← earlier", key=f"{name}-earlier", disabled=current == 0, args=(name, current - 1), **turn)
+    earlier.button("← earlier", key=f"{name}-earlier", disabled=current == 0, on_click=state.put, args=(name, current - 1), width="stretch")
     words.html(f'<div style="text-align:center">{what}, page {current + 1:,} of {pages:,}</div>')
-    later.button("later →", key=f"{name}-later", disabled=current >= pages - 1, args=(name, current + 1), **turn)
+    last = current >= pages - 1
+    later.button("later →", key=f"{name}-later", disabled=last, on_click=state.put, args=(name, current + 1), width="stretch")
