@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from deft_core.commands import decisions, discrepancy, export, noise, selections, what_if
-from deft_core.commands.options import Json, Name
+from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
 from deft_core.terminal import ProgressLine, explain, print_rows, print_values
@@ -163,7 +163,7 @@ def query(
     context: typer.Context,
     name: Name,
     sql: Annotated[str, typer.Argument(help="One SELECT over the view `pairs`.")],
-    score_id: Annotated[str | None, typer.Option(help="A score set; else the newest one.")] = None,
+    score_id: ScoreId = None,
     format: Annotated[str, typer.Option(help="json, csv or parquet, for --out.")] = "json",
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     as_json: Json = False,

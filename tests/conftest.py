@@ -40,10 +40,15 @@ def workspace(tmp_path):
 
 
 @pytest.fixture
-def view(workspace):
-    """60 scored rows."""
+def scored(workspace):
+    """A workspace with the dataset `demo`: 60 rows, all scored."""
     write_demo(workspace, 60)
-    return open_view(workspace, "demo")
+    return workspace
+
+
+@pytest.fixture
+def view(scored):
+    return open_view(scored, "demo")
 
 
 @pytest.fixture(scope="session")

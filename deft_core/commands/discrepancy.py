@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deft_core.commands.options import Json, Name
+from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import NotFoundError
 from deft_core.terminal import print_rows, print_values
 
@@ -24,7 +24,7 @@ def discrepancy(
     context: typer.Context,
     name: Name,
     top: Annotated[int, typer.Option(min=1, help="Tokens to list on each side.")] = 20,
-    score_id: Annotated[str | None, typer.Option(help="A score set; else the newest one.")] = None,
+    score_id: ScoreId = None,
     as_json: Json = False,
 ) -> None:
     """List the tokens that separate chosen from rejected, with intervals, and say how reliable d is."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands.options import Json, Name
+from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import InputError
 from deft_core.terminal import print_rows, print_values
 
@@ -36,7 +36,7 @@ def select(
     seed: Annotated[int, typer.Option(help="Of chance.")] = 0,
     strata: Annotated[str, typer.Option(help="stratified: by source, or by length in five bands.")] = "source",
     within: Annotated[str, typer.Option(help="stratified: highest, lowest or random rows of a stratum.")] = "highest",
-    score_id: Annotated[str | None, typer.Option(help="A score set; else the newest one.")] = None,
+    score_id: ScoreId = None,
     note: Annotated[str, typer.Option(help="A text to keep with the version.")] = "",
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deft_core.commands.options import Json, Name
+from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.terminal import print_values
 
 __all__ = ["app"]
@@ -26,7 +26,7 @@ def what_if(
     smooth: Annotated[float, typer.Option(help="Tokens to add to both counts of every token that occurs.")] = 0.0,
     source: Annotated[str | None, typer.Option(help="Count the training rows of this source alone.")] = None,
     kept: Annotated[str | None, typer.Option(help="Count the rows that this selection keeps alone.")] = None,
-    score_id: Annotated[str | None, typer.Option(help="A score set; else the newest one.")] = None,
+    score_id: ScoreId = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a what-if of that name.")] = False,
     as_json: Json = False,
 ) -> None:

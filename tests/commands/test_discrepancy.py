@@ -8,14 +8,8 @@ from deft_core import cli
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError, NotFoundError
 from deft_core.reliability import bootstrap, read_counts
-from tests.score_sets import preferences, write_dataset, write_demo
+from tests.score_sets import preferences, write_dataset
 from tests.test_cli import deft
-
-
-@pytest.fixture
-def scored(workspace):
-    write_demo(workspace, 60)
-    return workspace
 
 
 def test_the_tokens_that_separate_with_intervals_and_the_reliability(scored):

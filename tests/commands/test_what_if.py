@@ -7,14 +7,7 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.queries import light_table, open_view
 from deft_core.rule import Rule
 from deft_core.selections import Draft
-from tests.score_sets import write_demo
 from tests.test_cli import deft
-
-
-@pytest.fixture
-def scored(workspace):
-    write_demo(workspace, 60)
-    return workspace
 
 
 def test_a_what_if_becomes_a_column_that_queries_and_other_what_ifs_see(scored):

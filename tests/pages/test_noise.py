@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -52,30 +53,33 @@ def test_texts_that_nobody_has_looked_through(scored: Workspace, monkeypatch: py
     assert started == [(scored.root, "demo")]
 
 
-def test_a_computation_under_way_and_one_that_failed(scored: Workspace) -> None:
-    folder = scored.noise_work("demo")
+def half_way(workspace: Workspace) -> Callable[..., None]:
+    """A computation by this process; what comes back changes what its status says."""
+    folder = workspace.noise_work("demo")
     folder.mkdir()
     running = identity() | {"state": "running", "phase": "reading the texts", "done": 30, "total": 60, "seconds_left": 5.0, "message": None}
     write_json(folder / "status.json", running)
+    return lambda **other: write_json(folder / "status.json", running | other)
+
+
+def test_a_computation_under_way_and_one_that_failed(scored: Workspace) -> None:
+    says = half_way(scored)
     assert "reading the texts: 30 of 60 rows, 5 s left" in str(opened("curate", **TAB).get("progress")[0].proto)
-    write_json(folder / "status.json", running | {"state": "failed", "message": "no space"})
+    says(state="failed", message="no space")
     app = opened("curate", **TAB)
     assert "no space" in app.error[0].value and button(app, "noise-start")
 
 
 def test_a_computation_under_way_stands_in_the_sidebar_of_every_page(scored: Workspace) -> None:
-    folder = scored.noise_work("demo")
-    folder.mkdir()
-    running = identity() | {"state": "running", "phase": "reading the texts", "done": 30, "total": 60, "seconds_left": 5.0, "message": None}
-    write_json(folder / "status.json", running)
+    says = half_way(scored)
     (link,) = opened("overview").sidebar.get("page_link")
     assert link.proto.label == "looking through demo 50%, 5 s left"
     assert link.proto.page.endswith("curate") and link.proto.query_string == "dataset=demo&tab=Noise"
-    write_json(folder / "status.json", running | {"phase": "near duplicates", "done": 60, "seconds_left": 0.0})
+    says(phase="near duplicates", done=60, seconds_left=0.0)
     (link,) = opened("overview").sidebar.get("page_link")
     assert link.proto.label == "looking through demo near duplicates"
     for other in ({"state": "finished"}, {"pid": 2**22 + 1}):  # no such process: lost
-        write_json(folder / "status.json", running | other)
+        says(**other)
         assert not opened("overview").sidebar.get("page_link")
 
 
