@@ -197,7 +197,7 @@ def bins(values: Numbers, axis: Axis) -> npt.NDArray[np.uint8]:
 
 
 def kept_bars(
-    counts: Mapping[str, Numbers], axis: Axis, title: str, cuts: Sequence[float] = (), band: tuple[float, float] | None = None
+    counts: Mapping[str, npt.NDArray[np.int64]], axis: Axis, title: str, cuts: Sequence[float] = (), band: tuple[float, float] | None = None
 ) -> go.Figure:
     """Rows per bar, kept ones below dropped ones, with the cuts between them; `band` holds the rows whose place is uncertain."""
     centres, widths = (axis.edges[:-1] + axis.edges[1:]) / 2, np.diff(axis.edges)

@@ -215,7 +215,7 @@ def _numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     column = _column(table, name)
     if not pd.api.types.is_numeric_dtype(column):
         raise InputError("a range of a column of numbers", repr(name), "Remove the filter, or name the column's values instead.")
-    return column.to_numpy(dtype=float, na_value=np.nan)
+    return column.to_numpy(dtype=float)  # with na_value, pandas takes ten times as long for whole numbers
 
 
 def _inside(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], outline: Sequence[tuple[float, float]]) -> Mask:

@@ -7,6 +7,7 @@ between two thresholds: with them the kept rows of a million take some ten milli
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +22,8 @@ import pyarrow.compute as pc
 from deft_core.errors import InputError
 from deft_core.rule import Rule
 
-__all__ = ["BANDS", "Decisions", "Ids", "Rule", "Subset", "borders", "control", "control_pool", "cuts", "kept", "pool", "ranking"]
-__all__ += ["subset"]
+__all__ = ["BANDS", "Decisions", "Ids", "Rule", "Subset", "borders", "by_chance", "control", "control_pool", "cuts", "kept", "pool"]
+__all__ += ["ranking", "subset"]
 
 BANDS = 5  # of length, with equal numbers of rows
 
@@ -112,14 +113,22 @@ def pool(table: pd.DataFrame, rule: Rule, where: Mask | None = None) -> Mask:
     return mask if where is None else mask & where
 
 
-def kept(table: pd.DataFrame, rule: Rule, where: Mask | None = None, *, ids: Ids | None = None, order: Ints | None = None) -> Mask:
-    """The rows [N] that the rule keeps of a light table; `ids` and `order` (ranking by `rule.by`) where the caller has them.
+def kept(
+    table: pd.DataFrame,
+    rule: Rule,
+    where: Mask | None = None,
+    *,
+    ids: Ids | None = None,
+    members: Mask | None = None,
+    ranked: Ints | None = None,
+) -> Mask:
+    """The rows [N] that the rule keeps of a light table; `ids`, `members` (the pool) and `ranked` (it, by `rule.by`) where they are known.
 
     fraction: of the rows that take part, rounded half up, at least one; a count beyond them: all of them. highest, lowest: the end of the
     ranking by (value, id). middle: those whose rank is nearest to the median rank (n + 1) / 2, of two equally near ones the lower.
     stratified: each stratum's share of the count is proportional to its rows, largest remainders rounded up.
     """
-    members, values = pool(table, rule, where), _numbers(table, rule.by)
+    members, values = pool(table, rule, where) if members is None else members, _numbers(table, rule.by)
     match rule.keep:
         case "range":
             low, high = (-np.inf if rule.low is None else rule.low), (np.inf if rule.high is None else rule.high)
@@ -137,30 +146,36 @@ def kept(table: pd.DataFrame, rule: Rule, where: Mask | None = None, *, ids: Ids
     if rule.keep == "stratified" and rule.within == "random":
         taken = _stratified(table, rule, members, None, ids, count)
     else:
-        order = ranking(values, ids) if order is None else order
-        ranked = order[members[order]]
+        if ranked is None:
+            order = ranking(values, ids)
+            ranked = order[members[order]]
         taken = _stratified(table, rule, members, ranked, ids, count) if rule.keep == "stratified" else _end(ranked, rule.keep, count)
     mask: Mask = np.zeros(len(table), dtype=bool)
     mask[taken] = True
     return mask
 
 
-def cuts(rule: Rule, values: Floats, kept: Mask) -> list[float]:
-    """Where the kept values begin and end; one end or both, and none for rules by chance or strata. `kept` is the rule's own mask."""
+def cuts(rule: Rule, values: Floats) -> list[float]:
+    """Where the values of the rows that the rule keeps begin and end; one end or both, and none for rules by chance or strata."""
     if rule.keep == "range":
         return [end for end in (rule.low, rule.high) if end is not None]
     if rule.value is not None:
         return [rule.value]
-    if rule.keep in ("random", "stratified") or not kept.any():
+    if rule.keep in ("random", "stratified") or not len(values):
         return []
-    low, high = float(values[kept].min()), float(values[kept].max())
+    low, high = float(values.min()), float(values.max())
     return {"highest": [low], "lowest": [high]}.get(rule.keep, [low, high])
 
 
-def borders(ranked: Ints, kept: Mask) -> list[int]:
-    """Places in a ranking of the pool before which kept turns into dropped, or dropped into kept."""
-    flags = kept[ranked].astype(np.int8)
-    return [int(place) + 1 for place in np.flatnonzero(np.diff(flags))]
+def borders(rule: Rule, values: Floats, ranked: Ints, count: int) -> list[int]:
+    """Places in the ranking of the pool before which kept turns into dropped, or dropped into kept; `count` rows are kept, side by side."""
+    if rule.keep in ("random", "stratified") or not count:
+        return []
+    if rule.keep == "range":
+        start = 0 if rule.low is None else bisect_left(ranked, rule.low, key=lambda place: values[place])
+    else:
+        start = {"lowest": 0, "middle": (len(ranked) - count) // 2}.get(rule.keep, len(ranked) - count)
+    return [place for place in (start, start + count) if 0 < place < len(ranked)]
 
 
 def _numbers(table: pd.DataFrame, name: str) -> Floats:
@@ -252,25 +267,31 @@ class Subset:
 def subset(table: pd.DataFrame, kept: Mask, decisions: Decisions, *, ids: Ids | None = None) -> Subset:
     """What the rule keeps, with the training rows kept by hand, without the rows dropped by hand."""
     ids = ids or Ids(table["id"])
-    train = np.asarray(table["split"] == "train")
     by_hand, dropped = ids.positions(decisions.kept), ids.positions(decisions.dropped)
-    added = by_hand[train[by_hand] & ~kept[by_hand]]
+    added = by_hand[np.asarray(table["split"].iloc[by_hand] == "train") & ~kept[by_hand]]
     removed = dropped[kept[dropped]]
     mask = kept.copy()
     mask[added], mask[removed] = True, False
     return Subset(mask, added, removed)
 
 
-def control_pool(table: pd.DataFrame, rule: Rule, decisions: Decisions, where: Mask | None = None, *, ids: Ids | None = None) -> Mask:
-    """What a random control is drawn from: the rule's own pool without the rows dropped by hand.
+def control_pool(members: Mask, decisions: Decisions, ids: Ids) -> Mask:
+    """What a random control is drawn from: the rule's own pool (`members`, its flips turned round) without the rows dropped by hand.
 
-    A row kept by hand is in it only where it is in the rule's pool, with the same chance as the others. `table` has its flips already.
+    A row kept by hand is in it only where it is in the rule's pool, with the same chance as the others.
     """
-    members = pool(table, rule, where)
-    members[(ids or Ids(table["id"])).positions(decisions.dropped)] = False
-    return members
+    left = members.copy()
+    left[ids.positions(decisions.dropped)] = False
+    return left
 
 
 def control(members: Mask, ids: Ids, count: int, seed: int = 0) -> Mask:
     """`count` rows of the control's pool by chance, or all where there are fewer."""
     return _random(members, ids, seed, min(count, int(members.sum())))
+
+
+def by_chance(members: Mask, ids: Ids, seed: int = 0) -> Ints:
+    """Positions of the control's pool in the order of chance: the first `count` of them are what `control` draws."""
+    there = np.flatnonzero(members)
+    order: Ints = there[np.argsort(ids.keys(seed)[there], kind="stable")]
+    return order

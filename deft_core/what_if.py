@@ -28,8 +28,7 @@ from deft_core import discrepancy, selections, token_masks
 from deft_core.errors import InputError
 from deft_core.pooled import REWARDS, Head, Pooled, rewards, turned
 from deft_core.queries import View
-from deft_core.queries.relation import what_if_columns
-from deft_core.queries.rows import column_names
+from deft_core.queries.relation import column_names, what_if_columns
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, replace_atomically
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -36,6 +37,7 @@ CUT = "truncated_tokens"
 def body(frame: Frame) -> None:
     if lacks_data(frame):
         return
+    assert frame.dataset
     figures = st.container()
     placed = certainty.placed(frame, marks.look_at(frame, state.filters()))
     look = placed.look
@@ -83,7 +85,7 @@ def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGen
         _figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
             margin = look.values("reward_margin")
-            above = (margin > 0).mean() + (margin == 0).mean() / 2 if len(margin) else 0.0
+            above = (np.count_nonzero(margin > 0) + np.count_nonzero(margin == 0) / 2) / max(1, len(margin))
             for side in ("chosen", "rejected"):
                 rewards = look.values(f"reward_{side}")
                 _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
@@ -104,7 +106,7 @@ def _figure(label: str, value: str, below: str) -> None:
 
 def _cut(look: Look) -> None:
     """Of all rows, those that were longer than the model was given; a click lists them."""
-    rows = int((resources.numbers(look.table, CUT) >= 1).sum())
+    rows = resources.rows_above(look.version, CUT, 1.0, look.table)
     if rows:
         with st.container(width="content", gap=None):
             st.metric("cut to fit", f"{rows:,}", width="content")

@@ -8,7 +8,7 @@ import pytest
 
 from deft_core.errors import InputError
 from deft_core.rule import KEEPS
-from deft_core.selection import Ids, Rule, borders, control, control_pool, cuts, kept, pool, ranking, subset
+from deft_core.selection import Ids, Rule, borders, by_chance, control, control_pool, cuts, kept, pool, ranking, subset
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ def test_chance_is_even():
     # 4,000 ids, 1,000 kept: each of four quarters by id expects 250 with a standard deviation of about 12
     ids = Ids(f"{place:016x}-0" for place in range(4000))
     quarters = control(np.ones(4000, dtype=bool), ids, 1000, seed=5).reshape(4, 1000).sum(axis=1)
+    drawn = by_chance(np.ones(4000, dtype=bool), ids, seed=5)[:1000]  # the same rows in the order of chance
+    assert list(np.bincount(drawn // 1000)) == list(quarters)
     assert quarters.sum() == 1000 and all(abs(quarters - 250) < 60)
 
 
@@ -145,9 +147,10 @@ def test_the_order_of_the_rows_does_not_matter(keep, seed):
 def test_an_order_that_was_kept_gives_the_same_rows():
     frame = large()
     ids = Ids(frame["id"])
-    order = ranking(frame["reward_chosen"].to_numpy(float), ids)
+    order, members = ranking(frame["reward_chosen"].to_numpy(float), ids), pool(frame, Rule())
     for keep in ("highest", "lowest", "middle", "stratified"):
-        assert list(kept(frame, Rule(keep), ids=ids, order=order)) == list(kept(frame, Rule(keep)))
+        again = kept(frame, Rule(keep), ids=ids, members=members, ranked=order[members[order]])
+        assert list(again) == list(kept(frame, Rule(keep)))
 
 
 def test_a_column_that_cannot_rank_is_refused_with_those_that_can():
@@ -172,13 +175,15 @@ def test_a_column_that_cannot_rank_is_refused_with_those_that_can():
 )
 def test_cuts_by_value_and_in_the_ranking(rule, values, places):
     rewards, mask = FIVE["reward_chosen"].to_numpy(), kept(FIVE, rule)
-    assert cuts(rule, rewards, mask) == values
-    assert borders(ranking(rewards, Ids(FIVE["id"])), mask) == places
+    assert cuts(rule, rewards[mask]) == values
+    assert borders(rule, rewards, ranking(rewards, Ids(FIVE["id"])), int(mask.sum())) == places
 
 
 def test_rules_by_chance_have_no_cut():
     for rule in (Rule("random", count=2), Rule("stratified", count=2)):
-        assert cuts(rule, FIVE["reward_chosen"].to_numpy(), kept(FIVE, rule)) == []
+        rewards = FIVE["reward_chosen"].to_numpy()
+        assert cuts(rule, rewards[kept(FIVE, rule)]) == []
+        assert borders(rule, rewards, ranking(rewards, Ids(FIVE["id"])), 2) == []
 
 
 # decisions
@@ -197,8 +202,9 @@ def test_a_subset_is_the_rule_and_the_decisions():
 def test_a_control_is_drawn_from_the_rules_own_pool_without_dropped_rows():
     frame = table([5.0, 1.0, 3.0, 2.0, np.nan, 6.0], split=["train"] * 5 + ["heldout"])
     where = np.array([True, True, True, False, True, True])
-    members = control_pool(frame, Rule(), Made(frozenset("bd"), frozenset("c")), where)
-    assert names(frame, members) == "ab"  # d is kept by hand but outside of the rule's pool, c was dropped, e has no value
     ids = Ids(frame["id"])
+    members = control_pool(pool(frame, Rule(), where), Made(frozenset("bd"), frozenset("c")), ids)
+    assert names(frame, members) == "ab"  # d is kept by hand but outside of the rule's pool, c was dropped, e has no value
+    assert set(by_chance(members, ids)) == {0, 1}
     assert control(members, ids, 1).sum() == 1 and control(members, ids, 9).sum() == 2
     assert not control(members & False, ids, 3).any()

@@ -19,6 +19,7 @@ from deft_core.queries.view import View
 __all__ = [
     "Column",
     "column_kinds",
+    "column_names",
     "connected",
     "explained",
     "frame_of",
@@ -43,6 +44,7 @@ SOURCE_SCORES["score_margin"] = " - ".join(SOURCE_SCORES.values())
 CATEGORIES_AT_MOST = 1_000  # a text column with more different values is no category, and is not held in memory
 CATEGORY_CHARACTERS = 200
 
+ROW_NUMBER = "file_row_number"  # DuckDB's name for a row's place in its file
 _SQL_TYPES = {"number": "DOUBLE", "boolean": "BOOLEAN"}  # every other kind stays text
 
 
@@ -54,9 +56,9 @@ class Column:
 
 @contextmanager
 def connected(view: View) -> Iterator[DuckDBPyConnection]:
-    """A connection with the view `pairs_file`, `scores_file` where there are scores, one view a saved what-if, and `noise_file`."""
+    """A connection with the view `pairs_file`, its rows numbered, and where there are such, `scores_file`, one a what-if, `noise_file`."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
-        connection.read_parquet(patterns([view.pairs])).create_view("pairs_file")
+        connection.read_parquet(patterns([view.pairs]), file_row_number=True).create_view("pairs_file")
         if view.parts:
             connection.read_parquet(patterns(view.parts)).create_view("scores_file")
         for path in view.what_ifs:
@@ -95,6 +97,14 @@ def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression
         names += stored.COLUMNS
     own = [_extra_value(name, kind).alias(alias) for alias, (name, kind) in own_columns(view).items()]
     return rows.select(*(ColumnExpression(name) for name in names), *own, *more)
+
+
+def column_names(view: View) -> list[str]:
+    """Every column that the view `pairs` has or could have, without opening a file."""
+    what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
+    scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
+    noise = stored.COLUMNS if view.noise else ()
+    return [*PAIR_COLUMNS, *SOURCE_SCORES, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
 
 
 def what_if_view(path: Path) -> str:
@@ -169,7 +179,4 @@ def too_large() -> InputError:
 def _remedy(view: View, message: str) -> str:
     if not view.parts and any(name in message for name in SCORE_COLUMNS):
         return f"The dataset has no scores yet: run `deft score {view.dataset}`."
-    what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
-    scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
-    noise = stored.COLUMNS if view.noise else ()
-    return "Columns: " + ", ".join((*PAIR_COLUMNS, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected"))
+    return "Columns: " + ", ".join(column_names(view))

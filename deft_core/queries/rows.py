@@ -9,30 +9,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression
 
-from deft_core.noise import stored
 from deft_core.queries.relation import (
-    PAIR_COLUMNS,
-    SCORE_COLUMNS,
-    SOURCE_SCORES,
+    ROW_NUMBER,
     Column,
     column_kinds,
     connected,
     explained,
     frame_of,
     joined,
-    own_columns,
-    patterns,
-    what_if_columns,
 )
 from deft_core.queries.view import View
 
 TEXT_COLUMNS = ("split", "source", "prompt", "responses", "ranks", "scores", "extra")
 
-__all__ = ["Refused", "column_names", "columns", "last_turns", "light_table", "refused_page", "texts"]
+__all__ = ["Refused", "columns", "last_turns", "light_table", "refused_page", "texts"]
 
 
 @dataclass(frozen=True)
@@ -50,25 +46,26 @@ def columns(view: View) -> list[Column]:
         return column_kinds(view, joined(connection, view))
 
 
-def column_names(view: View) -> list[str]:
-    """Every column that the view `pairs` has or could have, without opening a file."""
-    what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
-    scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
-    noise = stored.COLUMNS if view.noise else ()
-    return [*PAIR_COLUMNS, *SOURCE_SCORES, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
-
-
 def light_table(view: View) -> pd.DataFrame:
-    """Every row with all columns that are numbers or categories: no texts, no lists; about 150 bytes a row."""
+    """Every row, in the order of the file, with all columns that are numbers or categories: no texts, no lists; about 150 bytes a row."""
     with explained(view), connected(view) as connection:
-        whole = joined(connection, view)
+        whole = joined(connection, view, [ColumnExpression(ROW_NUMBER)])
         kinds = {column.name: column.kind for column in column_kinds(view, whole) if column.kind != "text"}
         table = whole.select(*(ColumnExpression(name) for name in kinds)).to_arrow_table()
-        for index, (name, kind) in enumerate(kinds.items()):
-            if kind == "category":  # a flag becomes the words true and false
-                table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
-        frame: pd.DataFrame = table.to_pandas()
+    order = np.argsort(table.column(ROW_NUMBER).to_numpy())  # a join has its rows in whatever order its threads end
+    columns = {name: _in_order(table.column(name), order, kind) for name, kind in kinds.items() if name != ROW_NUMBER}
+    frame: pd.DataFrame = pa.table(columns).to_pandas()
     return frame
+
+
+def _in_order(values: pa.ChunkedArray, order: npt.NDArray[np.int64], kind: str) -> pa.Array:
+    """In one piece: Arrow puts pieces together again each time a few of their rows are asked for."""
+    if kind == "category":  # a flag becomes the words true and false
+        values = values.cast(pa.string()).dictionary_encode()
+    elif kind == "id":
+        values = values.cast(pa.large_string())
+    whole: pa.Array = values.combine_chunks().take(pa.array(order))
+    return whole
 
 
 def texts(view: View, ids: Sequence[str], columns: Sequence[str] = TEXT_COLUMNS) -> pd.DataFrame:
@@ -77,11 +74,9 @@ def texts(view: View, ids: Sequence[str], columns: Sequence[str] = TEXT_COLUMNS)
     First where the rows are in the file, then the rows of those places: DuckDB reads the texts of no other group of rows.
     """
     with explained(view), connected(view) as connection:
-        numbered = connection.read_parquet(patterns([view.pairs]), file_row_number=True)
-        numbered.create_view("numbered")
-        found = connection.execute("SELECT file_row_number FROM numbered WHERE id IN (SELECT unnest(?))", [list(ids)]).fetchall()
-        places = [ConstantExpression(place) for (place,) in found]
-        rows = numbered.filter(ColumnExpression("file_row_number").isin(*places)) if places else numbered.limit(0)
+        found = connection.execute("SELECT file_row_number FROM pairs_file WHERE id IN (SELECT unnest(?))", [list(ids)]).fetchall()
+        places, numbered = [ConstantExpression(place) for (place,) in found], connection.view("pairs_file")
+        rows = numbered.filter(ColumnExpression(ROW_NUMBER).isin(*places)) if places else numbered.limit(0)
         frame = frame_of(rows.select(*(ColumnExpression(name) for name in ("id", *columns))))
     order = {row: place for place, row in enumerate(ids)}
     return frame.sort_values("id", key=lambda column: column.map(order)).reset_index(drop=True)
@@ -90,9 +85,9 @@ def texts(view: View, ids: Sequence[str], columns: Sequence[str] = TEXT_COLUMNS)
 def last_turns(view: View, characters: int) -> pa.Table:
     """Id and how the prompt ends (its last turn, from its beginning) of every row, by id."""
     with explained(view), connected(view) as connection:
-        return connection.sql(
-            "SELECT id, left(prompt[-1].content, ?) AS text FROM pairs_file ORDER BY id", params=[characters]
-        ).to_arrow_table()
+        sql = "SELECT id, left(prompt[-1].content, ?) AS text FROM pairs_file ORDER BY id"
+        table = connection.sql(sql, params=[characters]).to_arrow_table()
+    return table.cast(pa.schema([("id", pa.large_string()), ("text", pa.large_string())]))
 
 
 def refused_page(path: Path, offset: int, limit: int, reason: str | None = None) -> list[Refused]:

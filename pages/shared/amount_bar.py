@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from deft_core import selection
 from deft_core.rule import STRATA, WITHIN
 from pages.shared import resources, rule_bar, state
 from pages.shared.picked import Picked
@@ -110,7 +109,7 @@ def _same(picked: Picked, unit: str) -> dict[str, Any]:
         return {"count": max(1, rows)}
     if unit == "fraction":
         return {"fraction": min(1.0, max(1e-6, round(rows / max(1, members), 6)))}
-    return {"value": next(iter(selection.cuts(picked.rule, picked.values(), picked.kept)), 0.0)}
+    return {"value": next(iter(picked.cuts), 0.0)}
 
 
 def _by_chance(picked: Picked) -> None:

@@ -21,8 +21,8 @@ def draw(picked: Picked) -> None:
     if picked.rule.keep in ("random", "stratified"):
         st.info("This rule has no cut: chance or the strata decide, not one place in the ranking.")
         return
-    ranked = picked.order[picked.pool[picked.order]]
-    borders = selection.borders(ranked, picked.kept)
+    ranked = picked.ranked
+    borders = selection.borders(picked.rule, picked.values(), ranked, int(picked.kept.sum()))
     if not borders:
         st.info("There is no cut: the rule keeps all rows that take part, or none.")
         return

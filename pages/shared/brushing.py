@@ -14,14 +14,13 @@ import streamlit as st
 from deft_core import charts
 from deft_core.filters import Between, Box, Filter, Inside, OneOf, Where, mask
 from deft_core.queries import Column, View
+from deft_core.selection import Ints, Mask
 from pages.shared import resources, state
 from pages.shared.resources import Decided
 
 HEIGHT, SMALL_HEIGHT = 300, 210
 _BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
 _TOOLS = {"displaylogo": False, "modeBarButtonsToRemove": _BUTTONS, "showAxisRangeEntryBoxes": False}
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Look:
         return [mask(self.table, [rule], found) for rule in self.rules]
 
     def shown(self, but: Sequence[Filter] = ()) -> Mask:
-        """The rows that pass all filters, or all but some: a chart is not narrowed by what was drawn on itself."""
+        """The rows that pass all filters, or all but some."""
         masks = [passed for rule, passed in zip(self.rules, self._masks, strict=True) if rule not in but]
         return np.logical_and.reduce(masks) if masks else np.ones(len(self.table), dtype=bool)
 
@@ -50,10 +49,25 @@ class Look:
     def left(self) -> Mask:
         return self.shown()
 
+    def places(self, but: Sequence[Filter] = ()) -> Ints | None:
+        """Where the rows stand that pass all filters, or all but some: a chart is not narrowed by what was drawn on itself.
+
+        None for all rows; places are found once for all charts that have the same.
+        """
+        asked = tuple(rule in but for rule in self.rules)
+        if all(asked):
+            return None
+        if asked not in self._places:
+            self._places[asked] = np.flatnonzero(self.shown(but) if any(asked) else self.left)
+        return self._places[asked]
+
+    @cached_property
+    def _places(self) -> dict[tuple[bool, ...], Ints]:
+        return {}
+
     def values(self, name: str) -> npt.NDArray[np.float64]:
         """A column over the rows that are left, without those that have no value."""
-        values = resources.numbers(self.table, name)[self.left]
-        return values[np.isfinite(values)]
+        return resources.finite(resources.numbers(self.table, name, self.places()))
 
     def named(self, kind: str) -> list[str]:
         return [column.name for column in self.columns if column.kind == kind]
@@ -69,10 +83,9 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
         state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
-    left = look.shown(but=own)
-    together = tuple(names.values())
+    places, together = look.places(but=own), tuple(names.values())
     axis = resources.axis(look.version, together, look.table)
-    series = {legend: resources.bars(look.version, name, together, look.table, left) for legend, name in names.items()}
+    series = {legend: resources.bars(look.version, name, together, look.table, places) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
     st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
@@ -89,7 +102,7 @@ def bars(look: Look, name: str) -> None:
         values = tuple(value for value in picked if value not in clicks) + tuple(value for value in clicks if value not in picked)
         state.replace_filter(lambda rule: isinstance(rule, OneOf) and rule.column == name, OneOf(name, values) if values else None)
 
-    counts = look.table.loc[look.shown(but=own), name].value_counts()
+    counts = resources.categories(look.table, name, look.places(but=own))
     figure = charts.bars(counts[counts > 0], charts.title(name), picked).update_layout(height=SMALL_HEIGHT)
     st.plotly_chart(
         figure,
@@ -120,8 +133,8 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
         state.replace_filter(is_own, new)
 
     own = [rule for rule in look.rules if is_own(rule)]
-    left = look.shown(but=own)
-    xs, ys = (resources.numbers(look.table, name)[left] for name in (x, y))
+    places = look.places(but=own)
+    xs, ys = (resources.numbers(look.table, name, places) for name in (x, y))
     figure = charts.scatter(xs, ys, (charts.title(x), charts.title(y)), name=colour, outline=_outline(own)).update_layout(height=HEIGHT)
     key = state.drawing_key(chart)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")

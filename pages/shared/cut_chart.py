@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from deft_core import charts, selection, uncertainty
+from deft_core import charts, uncertainty
 from pages.shared import resources, rule_bar, state
 from pages.shared.picked import Picked
 
@@ -28,11 +28,9 @@ def draw(picked: Picked) -> None:
             rule_bar.change(rule, keep="range", low=low, high=high)
 
     axis = resources.axis(look.version, (rule.by,), look.table)
-    numbers = resources.bins(look.version, rule.by, (rule.by,), look.table)
-    size = len(axis.edges) - 1
-    kept, train = (np.bincount(numbers[rows], minlength=size + 1)[:size].astype(float) for rows in (picked.subset.mask, picked.train))
-    cuts = selection.cuts(rule, picked.values(), picked.kept)
-    figure = charts.kept_bars({"kept": kept, "dropped": train - kept}, axis, charts.title(rule.by), cuts, _band(picked))
+    kept = resources.counts(look.version, rule.by, (rule.by,), look.table, picked.places)
+    dropped = resources.train_counts(look.version, rule.by, look.table) - kept
+    figure = charts.kept_bars({"kept": kept, "dropped": dropped}, axis, charts.title(rule.by), picked.cuts, _band(picked))
     figure.update_layout(height=HEIGHT)
     key = state.drawing_key(_CHART)
     alt = f"Histogram of {charts.title(rule.by)}: kept and dropped rows"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import psutil
 import streamlit as st
 
@@ -29,13 +28,15 @@ OTHERS = 4  # selections whose overlap is shown
 
 
 def figures(picked: Picked) -> None:
-    mask, rows = picked.subset.mask, int(picked.subset.mask.sum())
+    rows = len(picked.places)
     with st.container(horizontal=True, gap="medium"):
         train = int(picked.train.sum())
         _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
         _figure("dropped", f"{train - rows:,}", "training rows")
         if rows and "tokens_chosen" in picked.look.table:
-            tokens = cost.pair_tokens(*(picked.values(f"tokens_{name}")[mask] for name in ("prompt", "chosen", "rejected")))
+            tokens = cost.pair_tokens(
+                *(resources.numbers(picked.look.table, f"tokens_{name}", picked.places) for name in ("prompt", "chosen", "rejected"))
+            )
             _cost(picked, tokens[~np.isnan(tokens)])
         _uncertain(picked)
 
@@ -89,17 +90,14 @@ def _cost(picked: Picked, tokens: selection.Floats) -> None:
 
 def composition_table(picked: Picked) -> None:
     table, version = picked.look.table, picked.look.version
-    mask = picked.subset.mask
-    whole_means, whole_shares = resources.whole(version, table, picked.train)
-    columns = list(dict.fromkeys([*whole_means.index, picked.rule.by]))
-    kept = composition.means(table, mask, columns)
-    if picked.rule.by not in whole_means:
-        whole_means = pd.concat([whole_means, composition.means(table, picked.train, [picked.rule.by])])
+    whole_means, whole_shares = resources.whole(version, picked.rule.by, table)
+    columns = list(whole_means.index)
+    kept = composition.means(table, picked.places, columns)
     lines = [
         (NAMES.get(name) or charts.title(name), _number(whole_means[name]), _number(kept[name]), _change(whole_means[name], kept[name]))
         for name in columns
     ]
-    shares = composition.shares(table, mask)
+    shares = composition.shares(table, picked.places)
     if len(shares) > 1:
         moved = (shares - whole_shares).abs().sort_values(ascending=False, kind="stable").index[:SOURCES]
         for name in moved:
@@ -144,27 +142,29 @@ def _line(cells: Sequence[str], tag: str) -> str:
 
 def overlaps(picked: Picked) -> None:
     """With a random subset of the same size, expected and drawn once, and with the other selections of the dataset."""
-    rows = int(picked.subset.mask.sum())
-    members = selection.control_pool(picked.look.table, picked.rule, picked.decisions, picked.where, ids=picked.ids)
+    rows, rule, mask = len(picked.places), picked.rule, picked.subset.mask
+    through = picked.decided.through
+    members, chance = resources.control(
+        picked.look.version, through, rule.by, rule.where, rule.seed + 1, picked.pool, picked.decisions, picked.ids
+    )
     lines = []
-    if rows and members.any():
-        drawn = selection.control(members, picked.ids, rows, seed=picked.rule.seed + 1)
-        expected = rows * int((picked.subset.mask & members).sum()) / max(rows, int(members.sum()))
+    if rows and len(chance):
+        expected = rows * int((mask & members).sum()) / max(rows, len(chance))
         lines.append(
             (
                 f"{rows:,} random rows of the same pool",
                 f"{expected:,.1f} expected",
-                f"{(drawn & picked.subset.mask).sum():,} in one draw",
+                f"{mask[chance[:rows]].sum():,} in one draw",
                 "random",
             )
         )
     for reference, positions in resources.other_selections(picked.frame.workspace, picked.look.view, picked.ids)[:OTHERS]:
-        both = int(picked.subset.mask[positions].sum())
+        both = int(mask[positions].sum())
         lines.append((reference, f"{both:,} of its {len(positions):,}", f"{both / max(1, rows):.0%} of kept", "kept"))
     if lines:
         body = "".join(_overlap(*line) for line in lines)
         st.html(f'<div style="font-size:.88rem"><div style="opacity:.7">rows in common with</div>{body}</div>')
-    if rows and picked.rule.keep != "random":
+    if rows and rule.keep != "random":
         st.button("keep as many random rows instead", icon=":material/casino:", type="tertiary", on_click=_by_chance, args=(picked,))
 
 

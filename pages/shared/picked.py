@@ -26,9 +26,8 @@ class Picked:
     decided: Decided
     rule: Rule
     ids: Ids
-    where: Mask | None  # the rows that pass the rule's own condition
     pool: Mask  # the rows that take part: training rows with a value that pass it
-    order: Ints  # all rows by (value of rule.by, id)
+    ranked: Ints  # those by (value of rule.by, id)
     kept: Mask  # by the rule alone
     subset: Subset  # rule and decisions; subset.mask has the rows kept in the end
     probability: Floats | None = None  # in which share of the draws of d the rule keeps each row; None where that is not asked or told
@@ -37,18 +36,27 @@ class Picked:
     def decisions(self) -> Decisions:
         return self.decided.decisions
 
-    @cached_property
+    @property
     def train(self) -> Mask:
-        return np.asarray(self.look.table["split"] == "train")
+        return resources.train(self.look.version, self.look.table)
+
+    @cached_property
+    def places(self) -> Ints:
+        """Of the rows kept in the end."""
+        return np.flatnonzero(self.subset.mask)
+
+    @cached_property
+    def cuts(self) -> list[float]:
+        return selection.cuts(self.rule, self.values()[self.kept])
 
     @cached_property
     def dropped(self) -> Mask:
         """The training rows that are not kept."""
         return np.asarray(self.train & ~self.subset.mask)
 
-    def values(self, name: str = "") -> Floats:
-        """A column [N], the rule's own unless named."""
-        return resources.numbers(self.look.table, name or self.rule.by)
+    def values(self) -> Floats:
+        """The rule's column [N]."""
+        return resources.numbers(self.look.table, self.rule.by)
 
 
 def looked(frame: Frame) -> tuple[Look, Decided, Ids]:
@@ -60,8 +68,7 @@ def looked(frame: Frame) -> tuple[Look, Decided, Ids]:
 def pick(frame: Frame, look: Look, decided: Decided, ids: Ids, rule: Rule) -> Picked:
     """What the rule and the decisions come to; raises what is wrong with the rule's column or condition."""
     where = resources.rows_where(look.version, Where(rule.where), look.view, look.table) if rule.where else None
-    pool = selection.pool(look.table, rule, where)
-    order = resources.ranking(look.version, rule.by, look.table, ids)
-    kept = selection.kept(look.table, rule, where, ids=ids, order=order)
+    pool = resources.pool(look.version, rule.by, rule.where, rule, where, ids, look.table)
+    kept = selection.kept(look.table, rule, ids=ids, members=pool.mask, ranked=pool.ranked)
     subset = selection.subset(look.table, kept, decided.decisions, ids=ids)
-    return Picked(frame, look, decided, rule, ids, where, pool, order, kept, subset)
+    return Picked(frame, look, decided, rule, ids, pool.mask, pool.ranked, kept, subset)

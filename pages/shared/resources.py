@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from deft_core import charts, composition, contrast, importing, overrides, queries, selections
+from deft_core import charts, composition, contrast, importing, overrides, queries, selection, selections
 from deft_core.cost import ModelSize
 from deft_core.errors import DeftError, InputError
 from deft_core.filters import Filter, Search, Where
@@ -25,8 +25,8 @@ from deft_core.overrides import Decisions, Event
 from deft_core.queries import Column, View
 from deft_core.relations import Relations, ranks
 from deft_core.relations import relations as relations_of
+from deft_core.rule import Rule
 from deft_core.selection import Ids, Ints, Mask
-from deft_core.selection import ranking as ranking_of
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, default_root, read_json
 
@@ -114,8 +114,10 @@ def found(version: Version, view: View, table: pd.DataFrame, rules: Sequence[Fil
     return searches | {rule: rows_where(version, rule, view, table) for rule in rules if isinstance(rule, Where)}
 
 
-def numbers(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
-    return table[name].to_numpy(dtype=float)  # with na_value, pandas takes ten times as long for whole numbers
+def numbers(table: pd.DataFrame, name: str, places: Ints | None = None) -> npt.NDArray[np.float64]:
+    """A column of all rows, or of those at these places."""
+    values = table[name].to_numpy()  # gathered first: whole numbers are turned into others only where they are asked for
+    return np.asarray(values if places is None else values[places], dtype=float)
 
 
 # what selections are made of: the table with its flipped rows turned round, the rows in order, a rule's own condition
@@ -212,9 +214,34 @@ def ids(version: Version, _table: pd.DataFrame) -> Ids:
     return Ids(_table["id"])
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The rows that take part in a rule."""
+
+    mask: Mask
+    ranked: Ints  # by (value, id)
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)
-def ranking(version: Version, column: str, _table: pd.DataFrame, _ids: Ids) -> Ints:
-    return ranking_of(numbers(_table, column), _ids)
+def pool(version: Version, by: str, where: str, _rule: Rule, _where: Mask | None, _ids: Ids, _table: pd.DataFrame) -> Pool:
+    """What is the same for all rules by one column under one condition."""
+    mask = selection.pool(_table, _rule, _where)
+    order = selection.ranking(numbers(_table, by), _ids)
+    return Pool(mask, order[mask[order]])
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def control(
+    version: Version, through: str | None, by: str, where: str, seed: int, _pool: Mask, _decisions: Decisions, _ids: Ids
+) -> tuple[Mask, Ints]:
+    """What a random control of a rule is drawn from, and its rows in the order of chance."""
+    members = selection.control_pool(_pool, _decisions, _ids)
+    return members, selection.by_chance(members, _ids, seed)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def train(version: Version, _table: pd.DataFrame) -> Mask:
+    return np.asarray(_table["split"] == "train")
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
@@ -223,20 +250,55 @@ def bins(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.
     return charts.bins(numbers(_table, column), axis(version, on_axis_of, _table))
 
 
-def bars(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, rows: Mask) -> charts.Bars:
-    """The distribution of a column over some rows, counted from its bins: a third of the time that the values take."""
+def bars(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, places: Ints | None) -> charts.Bars:
+    """The distribution of a column over all rows, or over those at some places."""
+    if places is None:
+        return _all_bars(version, column, on_axis_of, table)
+    values = finite(numbers(table, column, places))
+    return charts.Bars(counts(version, column, on_axis_of, table, places), float(values.mean()) if len(values) else None)
+
+
+@st.cache_resource(max_entries=40, show_spinner=False)
+def _all_bars(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> charts.Bars:
+    return charts.binned(numbers(_table, column), axis(version, on_axis_of, _table))
+
+
+def counts(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, places: Ints) -> Ints:
+    """Rows per bar, counted from the bins: a third of the time that the values take."""
     size = len(axis(version, on_axis_of, table).edges) - 1
-    counts = np.bincount(bins(version, column, on_axis_of, table)[rows], minlength=size + 1)[:size]
-    values = numbers(table, column)[rows]
-    total = values.sum()
-    mean = total / len(values) if np.isfinite(total) and len(values) else np.nanmean(values) if np.isfinite(values).any() else None
-    return charts.Bars(counts, None if mean is None else float(mean))
+    return np.bincount(bins(version, column, on_axis_of, table)[places], minlength=size + 1)[:size]
+
+
+@st.cache_resource(max_entries=20, show_spinner=False)
+def train_counts(version: Version, column: str, _table: pd.DataFrame) -> Ints:
+    """Training rows per bar of a column's own axis."""
+    return counts(version, column, (column,), _table, np.flatnonzero(train(version, _table)))
+
+
+def categories(table: pd.DataFrame, name: str, places: Ints | None) -> pd.Series[int]:
+    """Rows per value of a category, most first."""
+    column = table[name].array
+    codes = column.codes if places is None else column.codes[places]
+    found = np.bincount(codes[codes >= 0] if codes.min(initial=0) < 0 else codes, minlength=len(column.categories))
+    return pd.Series(found, column.categories).sort_values(ascending=False, kind="stable")
+
+
+def finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Those values that are there: one sum says whether any is missing."""
+    return values if np.isfinite(values.sum()) else values[np.isfinite(values)]
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def rows_above(version: Version, column: str, value: float, _table: pd.DataFrame) -> int:
+    """How many of all rows have this value or a higher one."""
+    return int((numbers(_table, column) >= value).sum())
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def whole(version: Version, _table: pd.DataFrame, _train: Mask) -> tuple[pd.Series[float], pd.Series[float]]:
-    """Means and shares of sources over all training rows."""
-    return composition.means(_table, _train), composition.shares(_table, _train)
+def whole(version: Version, by: str, _table: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Means, also of the column `by`, and shares of sources over all training rows."""
+    rows = np.flatnonzero(train(version, _table))
+    return composition.means(_table, rows, list(dict.fromkeys([*composition.MEASURES, by]))), composition.shares(_table, rows)
 
 
 @dataclass(frozen=True)

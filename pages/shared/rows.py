@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ def ordered(look: Look) -> npt.NDArray[np.int64]:
     column, descending = sorting(look)
     version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
     everything = resources.order(version, column, descending, look.table)
-    return everything[look.left[everything]]
+    return everything if look.places() is None else everything[look.left[everything]]
 
 
 def sorting(look: Look) -> tuple[str, bool]:
@@ -43,16 +44,21 @@ def table(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
         return
     pages = -(-len(positions) // PAGE_ROWS)
     at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
-    page = look.table.iloc[positions[at : at + PAGE_ROWS]]
-    _draw(look, page, open_row)
+    some = positions[at : at + PAGE_ROWS]
+    _draw(look, some, open_row)
     if pages > 1:
-        widgets.pager(state.PAGE, pages, f"rows {at + 1:,} to {at + len(page):,}")
+        widgets.pager(state.PAGE, pages, f"rows {at + 1:,} to {at + len(some):,}")
 
 
-def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
+def _page(look: Look, positions: npt.NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
+    """Some columns of some rows; taken column by column, since pandas copies all of a table to take a few."""
+    return pd.DataFrame({name: look.table[name].iloc[positions] for name in names if name in look.table})
+
+
+def _draw(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
     column, descending = sorting(look)
     names = _names(look, column)
-    ids = list(page["id"])
+    ids = look.table["id"].iloc[positions].tolist()
 
     def picked() -> None:
         selection = state.take_drawing("table")
@@ -63,10 +69,7 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
                 state.put(state.SORT, name if name == column and descending else f"-{name}")
                 state.put(state.PAGE)
 
-    shown = page[names].copy()
-    for name in shown.select_dtypes("category"):
-        unmarked = resources.MARKS.get(str(name))
-        shown[name] = [None if pd.isna(value) or value == unmarked else excerpt(str(value), 60) for value in shown[name]]
+    shown = _words(_page(look, positions, names))
     if certainty.PLACE in look.table:
         shown.insert(names.index("reward_chosen") + 1, "±", certainty.reaches(look, ids))
     shown.insert(0, "open", ["▶" if row == open_row else "" for row in ids])
@@ -85,15 +88,15 @@ def _draw(look: Look, page: pd.DataFrame, open_row: str) -> None:
 
 def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str], turns: Sequence[str]) -> None:
     """A few rows as a list of their own, in the order given; a click on a cell opens the row. `turns`: how their prompts end."""
-    page = look.table.iloc[positions]
-    ids = list(page["id"])
+    page = _page(look, positions, ["id", *dict.fromkeys((*columns, *resources.MARKS))])
+    ids = page["id"].tolist()
 
     def picked() -> None:
         for row, _ in state.take_drawing(name).get("cells", [])[:1]:
             state.put(state.ROW, ids[row])
 
     marks = [mark for mark, word in resources.MARKS.items() if (page[mark] != word).any()]
-    shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]].copy())
+    shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]])
     shown.insert(0, "open", ["▶" if row == state.value(state.ROW) else "" for row in ids])
     shown.insert(1, "last turn", list(turns))
     st.dataframe(
@@ -130,10 +133,9 @@ def _names(look: Look, sorted_by: str) -> list[str]:
     return [name for name in dict.fromkeys((*asked, *SHOWN[:6], *what_ifs, *SHOWN[6:])) if name in look.table and name != "id"]
 
 
-def _formats(shown: pd.DataFrame) -> dict[str, object]:
-    formats: dict[str, object] = {
-        name: st.column_config.NumberColumn(format=_format(name, shown[name])) for name in shown.select_dtypes("number")
-    }
+def _formats(shown: pd.DataFrame) -> dict[str, Any]:
+    numbers = [str(name) for name in shown.select_dtypes("number")]
+    formats: dict[str, Any] = {name: st.column_config.NumberColumn(format=_format(name, shown[name])) for name in numbers}
     if "±" in formats:
         formats["±"] = st.column_config.NumberColumn(format="%.4f", help="Half of the 95 % interval of reward_chosen, from the draws of d.")
     return formats | {"open": st.column_config.TextColumn("", width=20), "last turn": st.column_config.TextColumn(width=260)}

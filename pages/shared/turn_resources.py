@@ -28,7 +28,7 @@ class Turns:
     """The last turns of all rows, by id."""
 
     ids: npt.NDArray[np.bytes_]
-    texts: pa.ChunkedArray
+    texts: pa.LargeStringArray
 
     def of(self, ids: Sequence[str]) -> list[str]:
         wanted = np.array([row.encode() for row in ids], dtype=bytes)
@@ -46,7 +46,7 @@ def _reader() -> ThreadPoolExecutor:
 def _all(pairs_version: tuple[str, int, int], _view: View) -> Future[Turns]:
     def read() -> Turns:
         table = queries.last_turns(_view, READ_CHARACTERS)
-        return Turns(np.array(table["id"].to_pylist(), dtype=bytes), table["text"])
+        return Turns(np.array(table["id"].to_pylist(), dtype=bytes), table["text"].combine_chunks())
 
     return _reader().submit(read)
 

@@ -75,7 +75,7 @@ def test_they_are_columns_everywhere(demo):
     question = "SELECT count(noise_exact_duplicate) AS rows, count(DISTINCT noise_exact_duplicate) AS groups FROM pairs"
     assert queries.user_sql(view, question).to_pylist() == [{"rows": 16, "groups": 8}]
     assert len(queries.where_ids(view, "noise_leak IS NOT NULL")) == 2
-    assert set(stored.COLUMNS) < set(queries.rows.column_names(view))
+    assert set(stored.COLUMNS) < set(queries.relation.column_names(view))
 
 
 def test_nothing_but_the_file_and_a_finished_status_is_left(demo):
