@@ -31,6 +31,7 @@ __all__ = [
     "kept_bars",
     "label",
     "matrix",
+    "sampled",
     "scatter",
     "title",
     "token_bars",
@@ -249,12 +250,28 @@ def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go
     return _framed([trace], x, {"visible": False}, {"dragmode": False})
 
 
-def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outline: tuple[tuple[float, float], ...] = ()) -> go.Figure:
-    """At most POINTS rows as points, drawn with a fixed seed so that they stay the same ones; `outline` is a filter taken from here."""
-    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    some = np.sort(np.random.default_rng(0).choice(there, POINTS, replace=False)) if len(there) > POINTS else there
+def sampled(order: npt.NDArray[np.int64], passed: npt.NDArray[np.bool_] | None) -> tuple[npt.NDArray[np.int64], int]:
+    """At most POINTS rows, ascending: the first of an order of chance that pass; and how many of the order do.
+
+    Looked for from its beginning, so that a point stays drawn as long as filters leave it.
+    """
+    if passed is None:
+        return np.sort(order[:POINTS]), len(order)
+    found, start, size = [order[:0]], 0, 2 * POINTS
+    while start < len(order) and sum(map(len, found)) < POINTS:
+        some = order[start : start + size]
+        found.append(some[passed[some]])
+        start, size = start + size, 2 * size
+    total = np.count_nonzero(passed if len(order) == len(passed) else passed[order])
+    return np.sort(np.concatenate(found)[:POINTS]), int(total)
+
+
+def scatter(
+    x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, rows: int, outline: tuple[tuple[float, float], ...] = ()
+) -> go.Figure:
+    """Points, all of so many rows or a sample of them; `outline` is a filter taken from here."""
     marker = {"color": COLOURS[name], "size": 5, "opacity": 0.55}
-    points = {"type": "scattergl", "mode": "markers", "x": x[some].astype(np.float32), "y": y[some].astype(np.float32)}
+    points = {"type": "scattergl", "mode": "markers", "x": x.astype(np.float32), "y": y.astype(np.float32)}
     traces = [points | {"marker": marker, "hovertemplate": "%{x:.4~g}, %{y:.4~g}<extra></extra>"}]
     if outline:
         corners = np.array([*outline, outline[0]])
@@ -263,7 +280,7 @@ def scatter(x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, outli
             {"type": "scatter", "x": corners[:, 0], "y": corners[:, 1], "mode": "lines", "line": line, "hoverinfo": "skip"}
             | {"selected": {}, "unselected": {}}
         )
-    sample = f" (a sample of {POINTS:,} of {len(there):,} rows is drawn)" if len(some) < len(there) else ""
+    sample = f" (a sample of {len(x):,} of {rows:,} rows is drawn)" if len(x) < rows else ""
     return _framed(traces, {"title": {"text": f"{titles[0]}{sample}"}}, {"title": {"text": titles[1]}}, {}, left=56)
 
 

@@ -20,6 +20,7 @@ from deft_core.charts import (
     kept_bars,
     label,
     matrix,
+    sampled,
     scatter,
     title,
     token_bars,
@@ -82,14 +83,27 @@ def test_a_range_that_was_drawn_is_shown() -> None:
 def test_few_bytes_whatever_the_number_of_rows() -> None:
     values = RNG.normal(size=200_000)
     assert len(drawn_bars({"chosen": values, "rejected": values}, axis_of(values), "reward").to_json()) < 12_000
-    figure = scatter(values, values, ("length", "reward"), name="chosen")
+    rows, total = sampled(RNG.permutation(200_000), None)
+    figure = scatter(values[rows], values[rows], ("length", "reward"), name="chosen", rows=total)
     assert len(figure.data[0].x) == POINTS and len(figure.to_json()) < 120_000
     assert figure.layout.xaxis.title.text == "length (a sample of 5,000 of 200,000 rows is drawn)"
 
 
 def test_few_points_are_all_drawn() -> None:
-    figure = scatter(np.array([1.0, 2.0, np.nan]), np.array([3.0, 4.0, 5.0]), ("length", "reward"), name="chosen")
+    figure = scatter(np.array([1.0, 2.0]), np.array([3.0, 4.0]), ("length", "reward"), name="chosen", rows=2)
     assert list(figure.data[0].x) == [1.0, 2.0] and figure.layout.xaxis.title.text == "length"
+
+
+def test_a_sample_is_of_the_rows_left_and_points_stay_while_filters_leave_them() -> None:
+    order, passed = RNG.permutation(40_000), np.arange(40_000) < 30_000
+    whole, every = sampled(order, None)
+    some, left = sampled(order, passed)
+    assert (len(whole), every, len(some), left) == (POINTS, 40_000, POINTS, 30_000) and some.max() < 30_000
+    assert set(whole[whole < 30_000]) <= set(some)
+    few, ten = sampled(order, np.arange(40_000) < 10)  # far less than a sample: all of them
+    assert list(few) == list(range(10)) and ten == 10
+    rows, there = sampled(order[order != 3], np.arange(40_000) < 10)  # row 3 has no value in one of the columns
+    assert list(rows) == [0, 1, 2, 4, 5, 6, 7, 8, 9] and there == 9
 
 
 def test_the_most_frequent_categories_are_drawn_and_the_rest_is_counted() -> None:

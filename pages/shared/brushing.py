@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from deft_core.queries import Column, View
 from deft_core.selection import Ints, Mask
 from pages.shared import resources, state
 from pages.shared.resources import Decided
+
+Found = TypeVar("Found")
 
 HEIGHT, SMALL_HEIGHT = 300, 210
 _BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
@@ -40,34 +43,35 @@ class Look:
         found = resources.found(self.version, self.view, self.table, run)
         return [mask(self.table, [rule], found) for rule in self.rules]
 
-    def shown(self, but: Sequence[Filter] = ()) -> Mask:
-        """The rows that pass all filters, or all but some."""
-        masks = [passed for rule, passed in zip(self.rules, self._masks, strict=True) if rule not in but]
-        return np.logical_and.reduce(masks) if masks else np.ones(len(self.table), dtype=bool)
-
     @cached_property
     def left(self) -> Mask:
-        return self.shown()
+        passed = self.shown()
+        return np.ones(len(self.table), dtype=bool) if passed is None else passed
+
+    def shown(self, but: Sequence[Filter] = ()) -> Mask | None:
+        """The rows that pass all filters, or all but some: a chart is not narrowed by what was drawn on itself. None: all rows do."""
+        masks = [passed for rule, passed in zip(self.rules, self._masks, strict=True) if rule not in but]
+        return self._once(("shown", *map(id, masks)), lambda: np.asarray(reduce(np.logical_and, masks))) if masks else None
 
     def places(self, but: Sequence[Filter] = ()) -> Ints | None:
-        """Where the rows stand that pass all filters, or all but some: a chart is not narrowed by what was drawn on itself.
-
-        None for all rows; places are found once for all charts that have the same.
-        """
-        asked = tuple(rule in but for rule in self.rules)
-        if all(asked):
-            return None
-        if asked not in self._places:
-            self._places[asked] = np.flatnonzero(self.shown(but) if any(asked) else self.left)
-        return self._places[asked]
-
-    @cached_property
-    def _places(self) -> dict[tuple[bool, ...], Ints]:
-        return {}
+        """Where those rows stand. None: everywhere."""
+        passed = self.shown(but)
+        return None if passed is None else self._once(("places", id(passed)), lambda: np.flatnonzero(passed))
 
     def values(self, name: str) -> npt.NDArray[np.float64]:
         """A column over the rows that are left, without those that have no value."""
-        return resources.finite(resources.numbers(self.table, name, self.places()))
+        return self._once(("values", name), lambda: resources.finite(resources.numbers(self.table, name, self.places())))
+
+    def _once(self, key: tuple[object, ...], work: Callable[[], Found]) -> Found:
+        """What several charts of one run ask for."""
+        if key not in self._known:
+            self._known[key] = work()
+        found: Found = self._known[key]
+        return found
+
+    @cached_property
+    def _known(self) -> dict[tuple[object, ...], Any]:
+        return {}
 
     def named(self, kind: str) -> list[str]:
         return [column.name for column in self.columns if column.kind == kind]
@@ -83,12 +87,22 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
         state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
-    places, together = look.places(but=own), tuple(names.values())
+    together = tuple(names.values())
     axis = resources.axis(look.version, together, look.table)
-    series = {legend: resources.bars(look.version, name, together, look.table, places) for legend, name in names.items()}
+    series = {legend: _bars(look, name, together, own) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
     st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
+
+
+def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter]) -> charts.Bars:
+    """The distribution of a column on the axis of several; what was drawn on the chart itself does not narrow it."""
+    places = look.places(but=own)
+    if places is None:
+        return resources.all_bars(look.version, name, together, look.table)
+    values = resources.finite(resources.numbers(look.table, name, places)) if own else look.values(name)
+    counts = resources.counts(look.version, name, together, look.table, places)
+    return charts.Bars(counts, float(values.mean()) if len(values) else None)
 
 
 def bars(look: Look, name: str) -> None:
@@ -133,9 +147,10 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
         state.replace_filter(is_own, new)
 
     own = [rule for rule in look.rules if is_own(rule)]
-    places = look.places(but=own)
-    xs, ys = (resources.numbers(look.table, name, places) for name in (x, y))
-    figure = charts.scatter(xs, ys, (charts.title(x), charts.title(y)), name=colour, outline=_outline(own)).update_layout(height=HEIGHT)
+    rows, total = charts.sampled(resources.by_chance(look.version, (x, y), look.table), look.shown(but=own))
+    xs, ys = (resources.numbers(look.table, name, rows) for name in (x, y))
+    titles = charts.title(x), charts.title(y)
+    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own)).update_layout(height=HEIGHT)
     key = state.drawing_key(chart)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
 

@@ -67,7 +67,7 @@ def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
 
 def _moves(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
     """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
-    found = np.flatnonzero(look.table["id"].to_numpy()[positions] == row_id)
+    found = np.flatnonzero(np.isin(positions, np.flatnonzero(look.table["id"] == row_id)))
     here = int(found[0]) if len(found) else -1
     places = dict(zip(("previous", "next"), _beside(here, state.place(row_id, here)), strict=True))
     with st.container(horizontal=True, vertical_alignment="center"):

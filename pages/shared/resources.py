@@ -250,17 +250,16 @@ def bins(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.
     return charts.bins(numbers(_table, column), axis(version, on_axis_of, _table))
 
 
-def bars(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, places: Ints | None) -> charts.Bars:
-    """The distribution of a column over all rows, or over those at some places."""
-    if places is None:
-        return _all_bars(version, column, on_axis_of, table)
-    values = finite(numbers(table, column, places))
-    return charts.Bars(counts(version, column, on_axis_of, table, places), float(values.mean()) if len(values) else None)
-
-
 @st.cache_resource(max_entries=40, show_spinner=False)
-def _all_bars(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> charts.Bars:
+def all_bars(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> charts.Bars:
     return charts.binned(numbers(_table, column), axis(version, on_axis_of, _table))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def by_chance(version: Version, columns: tuple[str, ...], _table: pd.DataFrame) -> Ints:
+    """The rows that have a value in each of these columns, in one order of chance: of any that are left, the first are a sample."""
+    there = np.logical_and.reduce([np.isfinite(numbers(_table, name)) for name in columns])
+    return np.random.default_rng(0).permutation(np.flatnonzero(there))
 
 
 def counts(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, places: Ints) -> Ints:
