@@ -61,7 +61,7 @@ def body(frame: Frame) -> None:
         reward_charts.draw(look)
     reward_charts.draw_more(look)
     draw_relations(look)
-    inspector.list_and_row(look, rows.ordered(look))
+    inspector.list_and_row(look, rows.ordered(look, look.shown()))
     if "reward_chosen" in look.table:
         with d:  # last: the first time, the conversations are drawn again
             certainty.verdict(look)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from deft_core import selection
 from deft_core.charts import COLOURS
+from deft_core.ordered import Ordered
 from deft_core.selection import Ints, Mask
 from pages.shared import certainty, inspector, rows, state, widgets
 from pages.shared.picked import Picked
@@ -37,7 +38,7 @@ def draw(picked: Picked) -> None:
     row_id = state.value(state.ROW)
     if row_id:
         with st.container(border=True):
-            inspector.inspect(picked.look, row_id, np.concatenate(sides))
+            inspector.inspect(picked.look, row_id, Ordered(np.concatenate(sides)))
 
 
 def _sides(ranked: Ints, kept: Mask, place: int) -> tuple[Ints, Ints]:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from deft_core import overrides
+from deft_core.ordered import Ordered
 from deft_core.overrides import DECISIONS, Event
 from deft_core.reading import excerpt
 from deft_core.selection import Ints
@@ -160,5 +161,5 @@ def _beside(picked: Picked, order: Ints) -> st.delta_generator.DeltaGenerator:
         return st.container()
     left, right = st.columns([5, 7], gap="medium")
     with right, st.container(border=True):
-        inspector.inspect(picked.look, row_id, order)
+        inspector.inspect(picked.look, row_id, Ordered(order))
     return left

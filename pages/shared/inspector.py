@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
@@ -15,6 +14,7 @@ from deft_core import queries, reading
 from deft_core.charts import COLOURS
 from deft_core.errors import NotFoundError
 from deft_core.flips import flipped_texts, swapped
+from deft_core.ordered import Ordered
 from deft_core.queries import ScoredToken
 from pages.shared import certainty, decide, rows, state, widgets
 from pages.shared.brushing import Look
@@ -37,26 +37,26 @@ class Answer:
         return f"answer {place + 1}, rank {self.rank}{reward}"
 
 
-def list_and_row(look: Look, positions: npt.NDArray[np.int64]) -> None:
+def list_and_row(look: Look, ordered: Ordered) -> None:
     """A table of rows, and beside it the one that is open."""
     row_id = state.value(state.ROW)
     if not row_id:
-        rows.table(look, positions, "")
+        rows.table(look, ordered, "")
         return
     left, right = st.columns([5, 7], gap="medium")
     with left:
-        rows.table(look, positions, row_id)
+        rows.table(look, ordered, row_id)
     with right, st.container(border=True):
-        inspect(look, row_id, positions)
+        inspect(look, row_id, ordered)
 
 
-def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
+def inspect(look: Look, row_id: str, ordered: Ordered) -> None:
     flipped = look.decided.decisions.flipped
     found = flipped_texts(queries.texts(look.view, [row_id]), flipped)
     if found.empty:
         raise NotFoundError(f"a row of {look.view.dataset!r}", f"no row {row_id!r}", "Choose another row in the table.")
     row = found.iloc[0]
-    _moves(look, row_id, positions)
+    _moves(look, row_id, ordered)
     decide.row(look, row_id)
     _conversation(list(row["prompt"]))
     answers = _answers(look, row)
@@ -65,19 +65,19 @@ def inspect(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
     _deciding([answers[left], answers[right]])
 
 
-def _moves(look: Look, row_id: str, positions: npt.NDArray[np.int64]) -> None:
+def _moves(look: Look, row_id: str, ordered: Ordered) -> None:
     """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
-    found = np.flatnonzero(np.isin(positions, np.flatnonzero(look.table["id"] == row_id)))
-    here = int(found[0]) if len(found) else -1
+    found = np.flatnonzero(look.table["id"] == row_id)
+    here = ordered.place(int(found[0])) if len(found) else -1
     places = dict(zip(("previous", "next"), _beside(here, state.place(row_id, here)), strict=True))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f"row {here + 1:,} of {len(positions):,}" if here >= 0 else "this row is not among those listed")
+        st.html(f"row {here + 1:,} of {len(ordered):,}" if here >= 0 else "this row is not among those ordered")
         for name, arrow, letter in (("previous", "Left", "k"), ("next", "Right", "j")):
-            _move(name, f"row-{name}", look, positions, places[name], arrow, f"also {letter}")
+            _move(name, f"row-{name}", look, ordered, places[name], arrow, f"also {letter}")
         st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
     with st.container(key=widgets.HIDDEN):  # a button has one key
         for name, letter in (("previous", "k"), ("next", "j")):
-            _move(f"{name} row", f"row-{letter}", look, positions, places[name], letter)
+            _move(f"{name} row", f"row-{letter}", look, ordered, places[name], letter)
 
 
 def _beside(here: int, before: int) -> tuple[int, int]:
@@ -87,14 +87,14 @@ def _beside(here: int, before: int) -> tuple[int, int]:
     return (before - 1, before) if here < 0 or here > before else (before, before + 1)
 
 
-def _move(label: str, key: str, look: Look, positions: npt.NDArray[np.int64], place: int, shortcut: str, help: str | None = None) -> None:
-    outside = not 0 <= place < len(positions)
-    st.button(label, key=key, disabled=outside, on_click=_go, args=(look, positions, place), shortcut=shortcut, help=help)
+def _move(label: str, key: str, look: Look, ordered: Ordered, place: int, shortcut: str, help: str | None = None) -> None:
+    outside = not 0 <= place < len(ordered)
+    st.button(label, key=key, disabled=outside, on_click=_go, args=(look, ordered, place), shortcut=shortcut, help=help)
 
 
-def _go(look: Look, positions: npt.NDArray[np.int64], place: int) -> None:
+def _go(look: Look, ordered: Ordered, place: int) -> None:
     state.set_said("")
-    state.put(state.ROW, look.table["id"].iloc[positions[place]])
+    state.put(state.ROW, look.table["id"].iloc[int(ordered.some(place, 1)[0])])
     state.put(state.PAGE, place // rows.PAGE_ROWS)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
 from deft_core.filters import Between, OneOf
+from deft_core.ordered import Ordered
 from deft_core.reading import excerpt
+from deft_core.selection import Ints, Mask
 from pages.shared import certainty, resources, state, turn_resources, widgets
 from pages.shared.brushing import Look
 
@@ -19,12 +19,11 @@ PAGE_ROWS = 25
 SHOWN = ("split", "source", "turns", "reward_chosen", "reward_rejected", "reward_margin", "tokens_chosen", "tokens_rejected")
 
 
-def ordered(look: Look) -> npt.NDArray[np.int64]:
-    """Positions of the rows the filters leave, in the order asked for."""
+def ordered(look: Look, left: Mask | None) -> Ordered:
+    """The rows that a mask leaves, in the order asked for."""
     column, descending = sorting(look)
     version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
-    everything = resources.order(version, column, descending, look.table)
-    return everything if look.places() is None else everything[look.left[everything]]
+    return Ordered(resources.order(version, column, descending, look.table), left)
 
 
 def sorting(look: Look) -> tuple[str, bool]:
@@ -34,28 +33,28 @@ def sorting(look: Look) -> tuple[str, bool]:
     return (column, text.startswith("-")) if column in look.table else ("id", False)
 
 
-def table(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
+def table(look: Look, listed: Ordered, open_row: str) -> None:
     column, descending = sorting(look)
-    total = f"{len(positions):,} of {widgets.count(len(look.table), 'row')}"
+    total = f"{len(listed):,} of {widgets.count(len(look.table), 'row')}"
     way = f"sorted by {widgets.html(column)} {'↓' if descending else '↑'}"
     st.html(f"<b>{total}</b>, exact · {way} · click a cell to read its row, a heading to sort")
-    if not len(positions):
+    if not len(listed):
         st.info("No row passes all filters. Remove one of them above.")
         return
-    pages = -(-len(positions) // PAGE_ROWS)
+    pages = -(-len(listed) // PAGE_ROWS)
     at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
-    some = positions[at : at + PAGE_ROWS]
+    some = listed.some(at, PAGE_ROWS)
     _draw(look, some, open_row)
     if pages > 1:
         widgets.pager(state.PAGE, pages, f"rows {at + 1:,} to {at + len(some):,}")
 
 
-def _page(look: Look, positions: npt.NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
+def _page(look: Look, positions: Ints, names: Sequence[str]) -> pd.DataFrame:
     """Some columns of some rows; taken column by column, since pandas copies all of a table to take a few."""
     return pd.DataFrame({name: look.table[name].iloc[positions] for name in names if name in look.table})
 
 
-def _draw(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
+def _draw(look: Look, positions: Ints, open_row: str) -> None:
     column, descending = sorting(look)
     names = _names(look, column)
     ids = look.table["id"].iloc[positions].tolist()
@@ -86,7 +85,7 @@ def _draw(look: Look, positions: npt.NDArray[np.int64], open_row: str) -> None:
     )
 
 
-def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequence[str], turns: Sequence[str]) -> None:
+def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns: Sequence[str]) -> None:
     """A few rows as a list of their own, in the order given; a click on a cell opens the row. `turns`: how their prompts end."""
     page = _page(look, positions, ["id", *dict.fromkeys((*columns, *resources.MARKS))])
     ids = page["id"].tolist()
@@ -111,7 +110,7 @@ def short(look: Look, positions: npt.NDArray[np.int64], name: str, columns: Sequ
     )
 
 
-def last_turns(look: Look, positions: npt.NDArray[np.int64]) -> list[str]:
+def last_turns(look: Look, positions: Ints) -> list[str]:
     """How the prompts of these rows end."""
     return turn_resources.last_turns(look.view, list(look.table["id"].iloc[positions]))
 

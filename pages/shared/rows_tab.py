@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from deft_core.selection import Mask
-from pages.shared import inspector, resources, rows
+from pages.shared import inspector, rows
 from pages.shared.picked import Picked
 
 
@@ -21,9 +21,4 @@ def _listed(picked: Picked, mask: Mask, nothing: str) -> None:
     if not mask.any():
         st.info(nothing)
         return
-    look = picked.look
-    column, descending = rows.sorting(look)
-    version = (*look.version, look.decided.through) if column in resources.MARKS else look.version
-    everything = resources.order(version, column, descending, look.table)
-    positions = everything[mask[everything]]
-    inspector.list_and_row(look, positions)
+    inspector.list_and_row(picked.look, rows.ordered(picked.look, mask))

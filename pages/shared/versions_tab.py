@@ -10,6 +10,7 @@ import streamlit as st
 
 from deft_core import selections
 from deft_core.errors import DeftError
+from deft_core.ordered import Ordered
 from deft_core.rule import words
 from deft_core.selection import Ints
 from deft_core.selections import Comparison, Listed, Saved
@@ -142,7 +143,7 @@ def _two(picked: Picked, references: list[str]) -> None:
     row_id = state.value(state.ROW)
     if row_id:
         with st.container(border=True):
-            inspector.inspect(picked.look, row_id, np.concatenate(opened))
+            inspector.inspect(picked.look, row_id, Ordered(np.concatenate(opened)))
 
 
 def _compared(picked: Picked, a: str, b: str) -> Comparison:
