@@ -26,7 +26,7 @@ from deft_core.lm.models import Head, head_of
 from deft_core.lm.prefix_batch import Batch
 from deft_core.lm.train_batch import TrainBatch
 
-__all__ = ["Reading", "StepOutput", "TrainStep", "auto_omega", "metrics", "watch"]
+__all__ = ["Readout", "StepOutput", "TrainStep", "auto_omega", "metrics", "watch"]
 
 
 class StepOutput(NamedTuple):
@@ -39,7 +39,7 @@ class StepOutput(NamedTuple):
     watched: dict[str, Tensor]  # [R] each, detached; see TrainStep.watch
 
 
-class Reading(NamedTuple):
+class Readout(NamedTuple):
     """What a model says of a batch's responses."""
 
     lp: Tensor  # [R, n] summed log-probabilities
@@ -96,7 +96,7 @@ class TrainStep(nn.Module):
         watched = found.watched | watch(batch, read.lp.detach(), read.rewards.detach(), read.entropies, self.objective.implicit_beta)
         return StepOutput(align + guidance, align, guidance, found.rows.detach(), watched)
 
-    def read(self, batch: TrainBatch) -> Reading:
+    def read(self, batch: TrainBatch) -> Readout:
         """What the model says of the responses, before any loss."""
         d = self.d.to(batch.slots.device)
         states = self.states(batch.tokens)
@@ -104,7 +104,7 @@ class TrainStep(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.omega != 0):
             rewards = self._rewards(values, states, d, batch)
         lp = _sums(values.logps, batch.tokens.lengths)
-        return Reading(batch.grid(lp), batch.grid(rewards), values.entropies, states)
+        return Readout(batch.grid(lp), batch.grid(rewards), values.entropies, states)
 
     def states(self, batch: Batch) -> Tensor:
         """Hidden states [N, H] at the N predictions; with own_logits the logits [N, V] themselves."""
@@ -123,6 +123,10 @@ class TrainStep(nn.Module):
             return HeadValues(logp.gather(1, targets[:, None])[:, 0], entropies, states @ d)
         head = self.head
         return head_values(head, states, targets, None if head.linear else d)
+
+    def logits(self, states: Tensor, rows: slice) -> Tensor:
+        """Float32 logits [N, V'] of these states for the vocabulary rows asked for."""
+        return states[:, rows] if self.own_logits else self.head.logits(states, rows)
 
     def _rewards(self, values: HeadValues, states: Tensor, d: Tensor, batch: TrainBatch) -> Tensor:
         """R [J] of each response; the position that predicts the end token has no part in it."""
