@@ -85,7 +85,8 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
 def append_line(path: Path, value: Any, flush: bool = True) -> None:
     """One JSON value on one line, on disk before this returns (without `flush`: known to the system).
 
-    Any number of processes may append at once. A line torn by a kill, of which nobody was told that it was saved, is closed by the next writer with a mark that no JSON value ends in.
+    Any number of processes may append at once. A line torn by a kill, of which nobody was told that it was saved, is closed by the next
+    writer with a mark that no JSON value ends in.
     The lock goes with the process that holds it; without it, a line could land right behind one whose writer is killed in the middle.
     """
     line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
