@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from deft_core.errors import InputError
-from deft_core.lm.scoring import Scorer
-from deft_core.lm.train_batch import TrainRow
+from deft_core.lm import prefix_batch
+from deft_core.lm.collator import Batching
+from deft_core.lm.losses import Objective
+from deft_core.lm.train_batch import TrainRow, collate
+from deft_core.lm.train_step import TrainStep
 from deft_core.workspace import replace_atomically
 
 __all__ = ["compute_references", "read_references", "with_references", "write_references"]
@@ -37,11 +41,18 @@ def write_references(folder: Path, references: Mapping[str, Sequence[float]]) ->
     replace_atomically(folder / "reference.parquet", lambda path: pq.write_table(table, path))
 
 
-def compute_references(scorer: Scorer, rows: Sequence[TrainRow], say: Callable[[int], None]) -> dict[str, list[float]]:
-    """Of these rows, by the scorer's own forward; `say` hears how many are done and may raise to stop."""
+@torch.no_grad()
+def compute_references(step: TrainStep, rows: Sequence[TrainRow], batching: Batching, say: Callable[[int], None]) -> dict[str, list[float]]:
+    """Of these rows, by the forward that training takes, so that log-ratios begin at 0.
+
+    `say` hears how many are done and may raise to stop.
+    """
     found: dict[str, list[float]] = {}
-    for indices, scores in scorer.score_batches([row.tokens for row in rows]):
-        found |= {rows[i].id: [score.logp for score in own] for i, own in zip(indices, scores, strict=True)}
+    for indices in prefix_batch.batches([row.tokens for row in rows], batching.budget):
+        own = [rows[i] for i in indices]
+        batch = collate(own, Objective("pro"), batching.end_token, batching.layout, batching.dtype)  # PRO reads every response
+        lp = step.read(batch.to(step.d.device)).lp.tolist()  # [R, n]
+        found |= {row.id: values[: len(row.ranks)] for row, values in zip(own, lp, strict=True)}
         say(len(found))
     return found
 

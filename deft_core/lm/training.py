@@ -29,7 +29,6 @@ from deft_core.lm.losses import Objective, levels
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.reporting import RunReport, peak_memory_bytes
 from deft_core.lm.run_rows import read_rows
-from deft_core.lm.scoring import Scorer
 from deft_core.lm.train_batch import TrainRow
 from deft_core.lm.train_step import TrainStep, auto_omega
 from deft_core.lm.trainer import RunTrainer
@@ -84,9 +83,9 @@ class _Training:
         set_seed(self.settings.seed)
         lm = self._load()
         d = discrepancy.read_table(self.folder)["d"].to_numpy(np.float64)
-        rows = self._rows(lm, d)
         step = self._step(lm, d)
         batching = Batching(self.objective, lm.tokenizer.eos_token_id, self.about.layout, self.settings.accumulation_tokens)
+        rows = self._rows(lm, step, batching)
         per_step, seed = self.settings.rows_per_step, self.settings.seed
         steps = StepsOfRun(rows, self.args.max_steps, per_step, seed, batching, self.args.process_index, self.args.world_size)
         report = RunReport(self.folder, len(steps), -(-len(rows) // per_step), self.say)
@@ -110,7 +109,7 @@ class _Training:
             raise ModelError("a tokenizer with an end token", "none", "Set eos_token in the model's tokenizer_config.json.")
         return lm
 
-    def _rows(self, lm: LanguageModel, d: Any) -> list[TrainRow]:
+    def _rows(self, lm: LanguageModel, step: TrainStep, batching: Batching) -> list[TrainRow]:
         """The rows with their references, which are there for every method once they are known, and for some must be."""
         self.say({"phase": "reading the rows"})
         rows = read_rows(self.folder / "input.parquet", lm, self.about.max_length)
@@ -119,18 +118,17 @@ class _Training:
         if missing and not (known or self.settings.needs_reference):
             return rows
         if missing:
-            known |= self._compute_references(lm, d, missing)
+            known |= self._compute_references(step, missing, batching)
         return reference.with_references(rows, known)
 
-    def _compute_references(self, lm: LanguageModel, d: Any, missing: list[TrainRow]) -> dict[str, list[float]]:
+    def _compute_references(self, step: TrainStep, missing: list[TrainRow], batching: Batching) -> dict[str, list[float]]:
         def done(rows: int) -> None:
             self.say({"phase": "computing reference log-probabilities", "done": rows, "total": len(own)})
             self._check_stop()
 
         own = missing[self.args.process_index :: self.args.world_size]
         with self._autocast():
-            scorer = Scorer(lm, d, self.about.layout, own_logits=self.about.own_logits)
-            found = reference.compute_references(scorer, own, done)
+            found = reference.compute_references(step, own, batching, done)
         for part in gather_object([found]):
             found |= part
         if self.args.process_index == 0:
