@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands import decisions, discrepancy, export, noise, selections, what_if
+from deft_core.commands import decisions, discrepancy, export, noise, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
@@ -188,5 +188,7 @@ app.add_typer(decisions.app)
 app.add_typer(discrepancy.app)
 app.add_typer(export.app)
 app.add_typer(noise.app)
+app.add_typer(runs.app)
 app.add_typer(selections.app)
+app.add_typer(train.app)
 app.add_typer(what_if.app)

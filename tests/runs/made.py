@@ -1,5 +1,7 @@
 """Runs for the tests: a scored dataset, a selection of it, and run folders made from them."""
 
+import time
+
 from deft_core import overrides, selecting, selections
 from deft_core.rule import Rule
 from deft_core.runs.prepare import prepare
@@ -31,3 +33,11 @@ def a_run(workspace, name="best", **settings):
         select(workspace, name)
     run = prepare(workspace, name, Settings(**settings))
     return workspace.run(run.run_id)
+
+
+def until(condition, seconds=60):
+    """Waits for what another process is about to do."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from dataclasses import replace
 
 import psutil
@@ -13,17 +12,9 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.runs import launch, metrics, monitor, queue
 from deft_core.runs.spec import read_run, write_run
 from deft_core.workspace import append_line, read_json, write_json
-from tests.runs.made import a_run
+from tests.runs.made import a_run, until
 
 STAND_IN = "tests.runs.stand_in"
-
-
-def until(condition, seconds=60):
-    """Waits for what another process is about to do."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
 
 
 def plan(folder, **values):
