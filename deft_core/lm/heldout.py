@@ -39,8 +39,8 @@ class Material:
 def material(folder: Path, run: Run, lm: LanguageModel) -> Material:
     """Of a run folder; rows that have no tokens on a side are left out."""
     path, new_tokens = folder / "heldout.parquet", run.settings.new_tokens
-    prompts = prompts_of(path)
     rows = [row for row in read_rows(path, lm, run.max_length) if row.tokens.prompt and all(row.tokens.responses)]
+    prompts = prompts_of(path)
     room = max(1, lm.longest - new_tokens)
     return Material(
         rows=rows,
