@@ -75,7 +75,7 @@ def _for_people(report: dict[str, Any]) -> dict[str, Any]:
     """Without what only programs read; figures and alerts a line each."""
     found: dict[str, Any] = {key: report[key] for key in ("run", "status", "step", "of", "seconds_left", "message", "remedy")}
     found |= {key: report["about"][key] for key in ("name", "selection", "version", "model", "rows", "control_of", "created")}
-    found |= {f"alert at step {alert['step']}": alert["words"] for alert in report["alerts"]}
+    found |= {f"{alert['kind']} at step {alert['step']}": alert["words"] for alert in report["alerts"]}
     found |= report["training"]
     return found | {f"held out: {name}": value for name, value in report["heldout"].items()}
 

@@ -48,6 +48,11 @@ class _History:
     total: int
     method: str
 
+    def step_of(self, kind: str) -> int:
+        """Where a kind of alert belongs: the last step, or the last evaluation."""
+        by_steps = kind in ("chosen_logp_falling", "entropy_collapse") or (kind, self.method) == ("nothing_learned", "sft")
+        return int((self.steps if by_steps else self.evaluations)[-1]["step"])
+
 
 def alerts(history: Sequence[Event], total: int, method: str = "dpo") -> list[Alert]:
     """New alerts of a history (metrics.standing) of a run of `total` steps; those it already has are not raised again."""
@@ -56,9 +61,8 @@ def alerts(history: Sequence[Event], total: int, method: str = "dpo") -> list[Al
     omegas = [event.get("omega") or 0.0 for event in history if event["event"] in ("start", "omega")]
     known = _History(steps, evaluations, omegas[-1] if omegas else 0.0, total, method)
     raised = {event.get("kind") for event in history if event["event"] == "alert"}
-    now = int(history[-1]["step"]) if history else 0
     found = ((kind, _CHECKS[kind](known)) for kind in KINDS if kind not in raised)
-    return [Alert(kind, now, words) for kind, words in found if words]
+    return [Alert(kind, known.step_of(kind), words) for kind, words in found if words]
 
 
 def _reward_runaway(known: _History) -> str | None:

@@ -28,7 +28,7 @@ _TAIL_BYTES = 65_536
 @dataclass(frozen=True)
 class Progress:
     step: int
-    of: int
+    of: int  # 0: not known before it is started
     phase: str
     seconds: float  # in all processes so far
     seconds_left: float | None = None  # known while it runs

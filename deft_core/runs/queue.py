@@ -60,7 +60,7 @@ def enlist(entries: Entries, folder: Path, run: Run, process: Mapping[str, Any])
         entries[folder.name] = {"created": run.created, "device": None, **process}
         path = folder / "status.json"
         said = read_json(path) if path.is_file() else {}
-        write_json(path, {**said, **process} | {"state": "queued", "phase": "queued", "message": None})
+        write_json(path, {**said, **process} | {"state": "queued", "phase": "queued", "of": run.settings.total_steps(run.rows)})
         for name in ("exit.json", "stop.json"):
             (folder / name).unlink(missing_ok=True)
 

@@ -103,6 +103,7 @@ def work(folder: Path, train: Train, evaluate: Evaluate) -> int:
             queue.enlist(entries, folder, run, processes.identity())
         ended = _lived(folder, run, train, evaluate, stop)
         write_json(folder / "exit.json", asdict(ended) | processes.identity())
+        write_json(folder / "status.json", read_json(folder / "status.json") | {"state": ended.state, "phase": ended.state})
     except (DeftError, OSError) as error:  # not this process's run, or a disk that takes no word
         explain(_in_three_parts(error))
         return 1
@@ -117,7 +118,7 @@ def _lived(folder: Path, run: Run, train: Train, evaluate: Evaluate, stop: _Stop
             status = Status(folder, line.show, step=watch.step, of=watch.total)
             status.write()
             _trained_and_evaluated(folder, train, evaluate, stop, _Saying(status, watch))
-            status.update(phase="finished")
+            status.update(phase="done")
     except _Stopped:
         return Exit("stopped", 0, None, None, watch.step)
     except Exception as error:

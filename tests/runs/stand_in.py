@@ -50,6 +50,7 @@ def train(folder: Path, *, should_stop, say) -> End:
             return End(step - 1, of, True)
         if step == plan.get("fail"):
             raise FAULTS[plan["fault"]]()
+        time.sleep(plan.get("pause", 0))
         metrics.append(folder, "step", step, loss=1 / step)
         write_json(checkpoint, {"step": step})
         say({"phase": "training", "done": step, "total": of, "pairs_per_second": 2.0, "seconds_left": 2.0 * (of - step)})

@@ -123,6 +123,11 @@ def test_nothing_learned_by_sft():
     assert kinds([start(), *steps(loss=first + little)], 11, "sft") == []  # not at the end yet
 
 
+def test_an_alert_stands_at_the_step_it_is_about():
+    history = [start(), *steps(entropy=[2.0] * 5 + [0.9] * 5), evaluation(9, kl=0.6), *steps(entropy=[0.9] * 12)[10:]]
+    assert [(alert.kind, alert.step) for alert in alerts(history, 100)] == [("kl_drift", 9), ("entropy_collapse", 12)]
+
+
 def test_each_kind_is_raised_once():
     history = [start(), evaluation(20, kl=0.6)]
     (alert,) = alerts(history, 100)

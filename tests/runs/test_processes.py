@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 from deft_core.errors import InputError, NotFoundError
 from deft_core.runs import launch, metrics, monitor, queue
 from deft_core.runs.spec import read_run, write_run
+from deft_core.status import read_status
 from deft_core.workspace import append_line, read_json, write_json
 from tests.runs.made import a_run, until
 
@@ -59,6 +61,7 @@ def test_a_run_goes_its_way(workspace):
     exit_ = read_json(folder / "exit.json")
     assert [exit_[key] for key in ("state", "code", "message", "remedy", "step", "pid")] == ["finished", 0, None, None, 3, pid]
     assert monitor.last_words(folder) is None
+    assert read_status(folder)["state"] == "finished"
     assert any("training" in line for line in monitor.log_tail(folder))
 
 
@@ -160,6 +163,18 @@ def test_the_queue_lets_them_in_by_age_and_a_killed_one_frees_its_place(workspac
     assert ended(second) == "finished"
     holding(third, 1)
     assert launch.stop(workspace, third.name) == "stopped"
+
+
+def test_devices_are_the_gpus_that_are_visible_else_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(queue, "_GPUS", tmp_path)
+    assert queue.devices() == ["cpu"]
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:02:00.0").mkdir()
+    assert queue.devices() == ["0", "1"]
+    for visible, expected in (("1", ["1"]), ("GPU-abc, 0", ["GPU-abc", "0"]), ("", ["cpu"]), ("-1", ["cpu"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert queue.devices() == expected
 
 
 def test_each_device_takes_one(workspace, monkeypatch):
@@ -282,6 +297,26 @@ def test_alerts_are_raised_while_it_runs(workspace):
     (alert,) = [event for event in metrics.read(folder)[0] if event["event"] == "alert"]
     assert (alert["kind"], alert["step"]) == ("kl_drift", 3)
     assert "0.90 nats a token" in alert["words"]
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_lose_nothing(workspace):
+    folder = a_run(workspace)
+    plan(folder, steps=200, pause=0.04)  # 8 s: more than ten processes of at most 0.8 s can do
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    rng, reached = random.Random(seed), []
+    for _ in range(10):
+        process = psutil.Process(start(workspace, folder))
+        with pytest.raises(psutil.TimeoutExpired):
+            process.wait(rng.uniform(0.0, 0.8))
+        process.kill()
+        assert ended(folder) == "lost"
+        reached.append(max(steps(folder), default=0))
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+    assert steps(folder) == list(range(1, 201))
+    assert reached == sorted(reached)
 
 
 # a control takes its parent's omega
