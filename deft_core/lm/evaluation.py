@@ -9,10 +9,8 @@ memory holds the weights once more. Which figures there are is in measures.py, h
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deft_core import discrepancy, measures
-from deft_core.errors import NotFoundError
+from deft_core.errors import ModelError, NotFoundError
 from deft_core.intervals import figure, flat
 from deft_core.lm import judging, models, reward_models
 from deft_core.lm.generation import Answer, end_tokens, greedy
@@ -66,7 +64,8 @@ def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Sa
     tuned = _side(model, tokenizer)
     found = material(folder, run, _language_model(model, tokenizer, run.model))
     found = replace(found, neutral=found.neutral[:NEUTRAL_ROWS])
-    with _base_of(tuned, run, tokenizer) as base, at_rest(tuned.step, base.step):
+    base = _base_of(tuned, run, tokenizer)
+    with at_rest(tuned.step, base.step):
         read = read_answers(base, found.rows, _beta(run), keep_states=not run.own_logits)
         rows = [replace(row, reference=logps) for row, logps in zip(found.rows, read.logps, strict=True)]
         answers = _answers(base, found.starts[:SAMPLES], run)
@@ -81,7 +80,8 @@ def during(heldout: Heldout, model: TrainStep, step: int) -> dict[str, Any]:
     """
     run, about = heldout.run, heldout.material
     tuned = _side(model, heldout.tokenizer)
-    with _base_of(tuned, run, heldout.tokenizer) as base, at_rest(tuned.step, base.step):
+    base = _base_of(tuned, run, heldout.tokenizer)
+    with at_rest(tuned.step, base.step):
         read = read_answers(tuned, about.rows, _beta(run), base=(base, heldout.states))
         answers = _answers(tuned, about.starts[:OWN_ROWS], run)
         own = own_kl(tuned, base, _as_rows(about.starts, answers))
@@ -104,7 +104,7 @@ def evaluate_run(
         remedy = "Wait until it has finished, or go on with it: deft run resume."
         raise NotFoundError(f"the trained model of {run.run_id} in {folder / 'model'}", "none", remedy)
     say({"phase": "loading base and tuned model"})
-    base_lm, tuned_lm = _load(run, run.model, models.local_folder(run.model)), _load(run, str(folder), folder / "model")
+    base_lm, tuned_lm = _load(run, run.model, _unchanged(run)), _load(run, str(folder), folder / "model")
     d = discrepancy.read_table(folder)["d"].to_numpy(np.float64)
     about = material(folder, run, base_lm)
     rows, neutral, answers = _read_both(_loaded(base_lm, run, d), _loaded(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
@@ -165,19 +165,22 @@ def _loaded(lm: LanguageModel, run: Run, d: NDArray[np.float64]) -> Side:
     return _side(TrainStep(lm.model, d, Objective(), 0.0, run.layout, run.own_logits), lm.tokenizer)
 
 
-@contextmanager
-def _base_of(tuned: Side, run: Run, tokenizer: Any) -> Iterator[Side]:
-    """The base beside a model that may be trained already; a loaded copy is let go at the end."""
+def _base_of(tuned: Side, run: Run, tokenizer: Any) -> Side:
+    """The base beside a model that may be trained already: without its adapter, or a copy that lives as long as this side."""
     if hasattr(tuned.step.model, "get_base_model"):  # peft
-        yield base_of_adapter(tuned)
-        return
+        return base_of_adapter(tuned)
     weight = tuned.step.head.weight
     lm = models.load(run.model, models.local_folder(run.model), weight.device, weight.dtype)
-    yield replace(_loaded(lm, run, tuned.step.d.cpu().double().numpy()), end_token=tokenizer.eos_token_id)
-    del lm
-    gc.collect()
-    if weight.device.type == "cuda":
-        torch.cuda.empty_cache()
+    return replace(_loaded(lm, run, tuned.step.d.cpu().double().numpy()), end_token=tokenizer.eos_token_id)
+
+
+def _unchanged(run: Run) -> Path:
+    """The folder of the base, where its weights are those that the run began with."""
+    folder = models.local_folder(run.model)
+    known, found = run.fingerprints.get("model"), models.fingerprint(folder)[0]
+    if known not in (None, found):
+        raise ModelError(f"the base that {run.run_id} began with ({known})", f"{found} in {folder}", "Put back that model.")
+    return folder
 
 
 def _language_model(step: TrainStep, tokenizer: Any, name: str) -> LanguageModel:

@@ -46,7 +46,7 @@ def material(folder: Path, run: Run, lm: LanguageModel) -> Material:
         rows=rows,
         prompts=[prompts[row.id] for row in rows],
         starts=[row.tokens.prompt[-room:] for row in rows],
-        references=lm.tokenizer.batch_decode([row.tokens.responses[0][:new_tokens] for row in rows], skip_special_tokens=True),
+        references=[str(lm.tokenizer.decode(row.tokens.responses[0][:new_tokens], skip_special_tokens=True)) for row in rows],
         neutral=neutral_rows(lm.tokenizer, lm.longest),
     )
 

@@ -132,7 +132,7 @@ def _by_reward_model(name: str, base: LanguageModel, about: Material, candidates
     model = reward_models.load_reward_model(name, lambda words: say({"phase": words}))
     found: list[list[float]] = []
     for prompt, row in zip(about.prompts, candidates, strict=True):
-        texts = base.tokenizer.batch_decode(row.responses, skip_special_tokens=True)
+        texts = [str(base.tokenizer.decode(ids, skip_special_tokens=True)) for ids in row.responses]
         found.append([model.score(prompt, text) for text in texts])
         say({"phase": f"judging by {name}", "done": len(found), "total": len(candidates)})
     return found

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from deft_core import discrepancy
-from deft_core.errors import NotFoundError
+from deft_core.errors import ModelError, NotFoundError
 from deft_core.lm import evaluation, models
 from deft_core.lm import heldout as heldout_module
 from deft_core.lm.heldout import material, neutral_rows
@@ -21,7 +21,7 @@ from deft_core.lm.losses import Objective
 from deft_core.lm.train_step import TrainStep
 from deft_core.runs import metrics
 from deft_core.runs.prepare import ROWS
-from deft_core.runs.spec import Settings, read_run
+from deft_core.runs.spec import Settings, read_run, write_run
 from tests.conftest import WORDS, small_rows
 from tests.lm.run_folders import rows_of, run_folder
 from tests.lm.test_readings import kl_by_definition
@@ -252,6 +252,21 @@ def test_a_run_without_a_model_says_so(folder):
         evaluation.evaluate_run(folder)
 
 
+def test_a_finished_run_without_held_out_rows(finished):
+    pq.write_table(pa.Table.from_pylist([], ROWS), finished / "heldout.parquet")
+    found = evaluation.evaluate_run(finished)
+    assert (found["prompts"], found["alignment"]["margin"]["tuned"]["value"]) == (0, None)
+    assert found["judge"]["words"] == "No held-out pairs to try the judge on: no win rate."
+    assert found["generalisation"]["perplexity_neutral"]["tuned"]["prompts"] == 5
+
+
+def test_a_base_that_was_changed_since_is_refused(finished):
+    run = read_run(finished)
+    write_run(finished, replace(run, fingerprints=run.fingerprints | {"model": "another"}))
+    with pytest.raises(ModelError, match=r"the base that made-1 began with \(another\)"):
+        evaluation.evaluate_run(finished)
+
+
 def test_a_reward_model_and_bartscore_by_name(finished, tmp_path):
     from transformers import BartConfig, BartForConditionalGeneration, LlamaForSequenceClassification
 
@@ -284,7 +299,6 @@ def test_a_reward_model_and_bartscore_by_name(finished, tmp_path):
 def test_what_is_no_reward_model_is_refused(tmp_path, labels, words):
     from transformers import LlamaForSequenceClassification
 
-    from deft_core.errors import ModelError
     from deft_core.lm.reward_models import load_reward_model
 
     folder = save_model(tiny_config(num_labels=labels, pad_token_id=0), tmp_path / "plain")  # a language model has no such head
