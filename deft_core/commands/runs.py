@@ -101,12 +101,13 @@ def log(
 def stop(
     context: typer.Context,
     run_id: RunId,
-    grace: Annotated[float, typer.Option(min=0, help="Seconds it has to save a checkpoint; then it is killed.")] = 60.0,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds it has to save a checkpoint; then it is killed.")] = 120.0,
     as_json: Json = False,
 ) -> None:
     """Stop a run: it saves a checkpoint at the next step and ends."""
     from deft_core.runs import launch
 
+    typer.echo(f"asked {run_id} to stop after the step under way", err=True)
     status = launch.stop(context.obj, run_id, grace)
     _report(context, run_id, status, as_json)
 

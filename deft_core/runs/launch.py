@@ -20,7 +20,7 @@ from deft_core.workspace import Workspace, read_json, write_json
 
 __all__ = ["GRACE_SECONDS", "ask_to_stop", "delete", "resume", "start", "stop"]
 
-GRACE_SECONDS = 60.0  # for a checkpoint of a large model on a slow disk
+GRACE_SECONDS = 120.0  # for the step or the evaluation under way, and a checkpoint
 WORKER = "deft_core.runs.worker"
 
 

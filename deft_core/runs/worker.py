@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -210,7 +209,9 @@ def _train(folder: Path, *, should_stop: Callable[[], bool], say: Say) -> End:
 
 
 def _evaluate(folder: Path, say: Say) -> object:
-    return import_module("deft_core.lm.evaluation").evaluate_run(folder, reward_model=None, bart_model=None, say=say)
+    from deft_core.lm import evaluation
+
+    return evaluation.evaluate_run(folder, say=say)
 
 
 if __name__ == "__main__":

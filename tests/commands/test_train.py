@@ -5,7 +5,10 @@ import os
 import signal
 
 import pytest
+from typer.testing import CliRunner
 
+from deft_core import cli
+from deft_core.commands import train
 from deft_core.runs import launch, metrics, monitor, queue
 from deft_core.runs.spec import Settings, read_run
 from deft_core.workspace import write_json
@@ -95,6 +98,19 @@ def test_waiting_for_one_that_fails_ends_with_1_and_its_words(best, capsys, monk
     assert code == 1
     assert "failed: Expected a finite loss; found nan in step 2." in err
     assert "Lower the learning rate." in err
+
+
+def test_ctrl_c_ends_the_waiting_alone(best, monkeypatch):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.time, "sleep", interrupted)
+    result = CliRunner().invoke(cli.app, ["--workspace", str(best.root), "train", "best", "--wait"])
+    monkeypatch.undo()
+    (run_id,) = best.run_ids()
+    assert result.exit_code == 130
+    assert f"{run_id} goes on" in result.stderr
+    until(lambda: monitor.status(best.run(run_id)) == "finished")
 
 
 def test_runs_are_listed_shown_and_their_log_read(best):

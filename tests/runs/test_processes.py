@@ -206,6 +206,16 @@ def test_a_queued_run_is_stopped_before_it_began(workspace):
     assert (ended(first), ended(second)) == ("finished", "finished")
 
 
+def test_a_stop_right_after_the_start_is_a_stop(workspace):
+    folder = a_run(workspace)
+    plan(folder, hold=1)
+    start(workspace, folder)
+    assert launch.stop(workspace, folder.name) == "stopped"  # Python had not even begun to listen
+    (folder / "go").touch()
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+
+
 @pytest.mark.parametrize(
     ("fault", "message", "remedy"),
     [
