@@ -76,6 +76,7 @@ class RunTrainer(Trainer):
         for place, batch in enumerate(inputs.batches):
             self.at = batch
             outputs.append(self._forward_backward(model, batch, place == len(inputs.batches) - 1))
+        self._check_losses(inputs.batches, outputs)
         self.of_step = inputs, outputs[: len(outputs) - inputs.fillers]
         return torch.stack([output.loss for output in outputs]).sum()
 
@@ -85,22 +86,36 @@ class RunTrainer(Trainer):
         self.accelerator.gradient_state._set_sync_gradients(last)
         with contextlib.nullcontext() if last or deepspeed else self.accelerator.no_sync(model):
             output: StepOutput = model(batch.to(self.args.device))
-            if not torch.isfinite(output.loss):
-                raise self._not_finite(f"a loss of {output.loss.item()}", _culprits(output, batch))
             self.accelerator.backward(output.loss, **({"scale_wrt_gas": False} if deepspeed else {}))
         return output._replace(loss=output.loss.detach(), align=output.align.detach(), guidance=output.guidance.detach())
 
+    def _check_losses(self, batches: Sequence[TrainBatch], outputs: Sequence[StepOutput]) -> None:
+        """Ends every process where one has a loss that is not finite; the optimiser has not moved yet."""
+        bad = [(output, batch) for output, batch in zip(outputs, batches, strict=True) if not torch.isfinite(output.loss)]
+        if self._anywhere(bool(bad)):
+            found = self._everywhere([(output.loss.item(), _culprits(output, batch)) for output, batch in bad])
+            raise self._not_finite(f"a loss of {found[0][0]}", [row for _, rows in found for row in rows])
+
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
-        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):  # the same in every process
             assert self.of_step is not None
-            raise self._not_finite(f"a gradient norm of {float(norm)}", [row for batch in self.of_step[0].batches for row in batch.ids])
+            rows = self._everywhere([row for batch in self.of_step[0].batches for row in batch.ids])
+            raise self._not_finite(f"a gradient norm of {float(norm)}", rows)
         return norm
 
     def _not_finite(self, what: str, rows: Sequence[str]) -> NonFiniteLoss:
         found = f"{what} in step {self.state.global_step + 1}, from row{'s' if len(rows) > 1 else ''} {', '.join(dict.fromkeys(rows))}"
         remedy = "Look at these rows and drop them if they are broken; else lower the learning rate or the guidance weight, or use float32."
         return NonFiniteLoss("a finite loss in every step", found, remedy)
+
+    def _anywhere(self, here: bool) -> bool:
+        """Whether it is so in any process; all of them must ask."""
+        return bool(self.accelerator.gather(torch.tensor([int(here)], device=self.args.device)).any())
+
+    def _everywhere(self, items: list[Any]) -> list[Any]:
+        """The items of all processes; all of them must ask."""
+        return list(gather_object(items)) if self.args.world_size > 1 else items
 
     def _get_num_items_in_batch(self, batch_samples: list[StepBatches], device: torch.device) -> None:
         """Batches know the rows and tokens of their step themselves."""
@@ -119,9 +134,8 @@ class RunTrainer(Trainer):
         batches, outputs = self.of_step
         seconds = time.perf_counter() - self.mark
         self.seconds, self.tokens = self.seconds + seconds, self.tokens + batches.tokens
-        if self.args.world_size > 1:
-            outputs = gather_object([_on_cpu(output) for output in outputs])
-        values = metrics(outputs, self.args.world_size) | {name: logs[name] for name in ("grad_norm", "learning_rate") if name in logs}
+        values = metrics(self._everywhere([_on_cpu(output) for output in outputs]), self.args.world_size)
+        values |= {name: logs[name] for name in ("grad_norm", "learning_rate") if name in logs}
         if self.is_world_process_zero():
             values = self.report.step(self.state.global_step, values, batches.rows, batches.tokens, seconds)
         self.mark = time.perf_counter()
@@ -180,8 +194,7 @@ class _Stopping(TrainerCallback):
         self.trainer = trainer
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> Any:
-        wanted = torch.tensor([int(self.trainer.should_stop())], device=args.device)
-        if self.trainer.accelerator.gather(wanted).any():
+        if self.trainer._anywhere(self.trainer.should_stop()):
             control.should_save = control.should_training_stop = True
         return control
 

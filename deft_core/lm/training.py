@@ -67,7 +67,8 @@ def train(folder: Path, *, should_stop: Callable[[], bool], say: Say, evaluation
         try:
             return _Training(folder, run, args, should_stop, say, evaluation).run()
         except _Stopped:
-            return TrainEnd(0, args.max_steps, True, 0.0, 0.0, 0, peak_memory_bytes())
+            step = checkpoints.step_of(checkpoints.newest(folder))
+            return TrainEnd(step, args.max_steps, True, 0.0, 0.0, 0, peak_memory_bytes())
 
 
 class _Training:

@@ -174,6 +174,17 @@ def test_asked_before_its_first_step_it_leaves_everything_as_it_is(tiny, tmp_pat
     assert not (folder / "metrics.jsonl").exists()
 
 
+def test_a_finished_run_called_again_gives_the_same_end(tiny, tmp_path):
+    folder = run_folder(tmp_path / "run", tiny, SIX)
+    first = trained(folder)
+    before = weights(folder)
+    assert not (folder / "checkpoints" / "checkpoint-6" / "optimizer.pt").exists()
+    again = trained(folder)
+    assert (again.step, again.tokens, again.seconds, again.stopped) == (6, first.tokens, first.seconds, False)
+    assert_same_bits(weights(folder), before)
+    assert len(events(folder, "step")) == 6
+
+
 def test_the_automatic_weight_is_measured_once_and_kept(tiny, tmp_path):
     folder = run_folder(tmp_path / "run", tiny, replace(SIX, guidance=None))
     end = trained(folder)
