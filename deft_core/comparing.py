@@ -19,9 +19,10 @@ from deft_core.intervals import Figure, difference
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import read_json
 
-__all__ = ["BASE", "COSTS", "Comparison", "Evaluated", "Line", "compare", "read_evaluated"]
+__all__ = ["BASE", "COSTS", "JUDGE", "Comparison", "Evaluated", "Line", "compare", "read_evaluated"]
 
 BASE = "base"  # stands for a run in the table where all runs have the same base model
+JUDGE = "judge_accuracy"  # of each run's judge on held-out pairs: stands beside what it judged
 COSTS = (
     *("scoring_seconds", "training_seconds", "evaluation_seconds", "total_seconds"),
     *("training_tokens", "training_peak_bytes", "evaluation_peak_bytes"),
@@ -97,7 +98,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
     if len({one.run.fingerprints.get("model") for one in found}) == 1:
         sides.append((BASE, first, "base"))
     columns = [_column(column, one, side, first) for column, one, side in sides]
-    lines = [column[name] for name in measures.MEASURES for column in columns if name in column]
+    names = [name for one in measures.MEASURES for name in ((one, JUDGE) if one == "win_rate" else (one,))]
+    lines = [column[name] for name in names for column in columns if name in column]
     costs = [_cost(name, one) for name in COSTS for one in found]
     return Comparison(tuple(column for column, _, _ in sides), (*lines, *costs), tuple(_notes(found)))
 
@@ -106,7 +108,11 @@ def _column(column: str, one: Evaluated, side: str, first: Evaluated) -> dict[st
     """Every figure of a run, by name."""
     figures = one.figures
     gained = {} if one is first and side == "tuned" else _gained(first, one, side)
-    return {name: _line(name, column, Figure(**known[side]), gained.get(name)) for name, known in figures.items() if known[side]}
+    lines = {name: _line(name, column, Figure(**known[side]), gained.get(name)) for name, known in figures.items() if known[side]}
+    if side == "tuned":
+        own = Figure(**one.about["judge"]["accuracy"])
+        lines[JUDGE] = Line(JUDGE, "alignment", column, own.value, own.low, own.high, None, None, None, own.prompts, "higher")
+    return lines
 
 
 def _line(name: str, column: str, own: Figure, gained: Figure | None) -> Line:

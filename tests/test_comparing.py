@@ -32,7 +32,7 @@ def a_run(root, run_id, rows=None, model="m1", tokenizer="t1", can_tell=True, **
     for name, one in measures.figures(own, neutral).items():
         sections[measures.MEASURES[name].section][name] = one
     verdict = judge.verdict(Figure(0.8, 0.6, 0.9, 9) if can_tell else Figure(0.5, 0.4, 0.6, 9))
-    judged = {"name": "m1", "can_tell": can_tell, "words": verdict.words}
+    judged = {"name": "m1", "can_tell": can_tell, "words": verdict.words, "accuracy": verdict.accuracy.as_dict()}
     write_json(folder / "evaluation.json", {"new_tokens": 64} | changes | sections | {"judge": judged, "cost": COST})
     return folder
 
@@ -68,6 +68,9 @@ def test_lines_stand_figure_by_figure_and_costs_behind(tmp_path):
     assert [(one.measure, one.run) for one in found.table][:3] == [("accuracy_implicit", name) for name in ("one", "two", BASE)]
     assert [one.measure for one in found.table if one.section == "cost" and one.run == "two"] == list(COSTS)
     assert line(found, "training_seconds", "two").value == 20.0
+    measured = list(dict.fromkeys(one.measure for one in found.table))
+    assert measured[measured.index("win_rate") + 1] == "judge_accuracy"  # beside what it judged
+    assert (line(found, "judge_accuracy", "two").value, line(found, "judge_accuracy", "two").low) == (0.8, 0.6)
     assert line(found, "distinct_2", "two").difference is None  # no interval, no difference
     assert list(found.as_dict()) == ["table", "notes", "runs"]
 

@@ -35,7 +35,9 @@ def evaluate(
         print_values(found, as_json)
         return
     for section in ("alignment", "generalisation"):
-        print_rows(section, [_row(name, figures) for name, figures in found[section].items()], as_json)
+        rows = [_row(name, figures) for name, figures in found[section].items()]
+        judge = [{"measure": "judge accuracy", "base": cell(found["judge"]["accuracy"]), "tuned": "", "difference": ""}]
+        print_rows(section, rows + judge if section == "alignment" else rows, as_json)
     print_values({"judge": found["judge"]["words"]} | _costs(found["cost"]), as_json)
 
 

@@ -249,6 +249,8 @@ def _evaluation(run: Run, rows: pd.DataFrame, neutral: pd.DataFrame, judge: dict
     sections: dict[str, dict[str, Any]] = {"alignment": {}, "generalisation": {}}
     for name, one in found.items():
         sections[measures.MEASURES[name].section][name] = one
+    if "win_rate" in sections["alignment"]:
+        sections["alignment"]["win_rate"]["judge_accuracy"] = judge["accuracy"]
     about = {"run": run.run_id, "created": datetime.now(UTC).isoformat(), "prompts": len(rows), "new_tokens": run.settings.new_tokens}
     return about | sections | {"judge": judge, "cost": cost}
 

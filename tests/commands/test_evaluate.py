@@ -25,7 +25,7 @@ def test_the_keys(evaluated):
 
 def test_for_people_it_is_two_tables_the_judge_and_the_cost(evaluated):
     shown = CliRunner().invoke(cli.app, ["--workspace", str(evaluated.root), "evaluate", "made-1"]).stdout
-    for words in ("accuracy implicit", "perplexity neutral", "The judge prefers the chosen answer in", "training seconds", "20 s"):
+    for words in ("accuracy implicit", "judge accuracy", "perplexity neutral", "The judge prefers the chosen", "training seconds", "20 s"):
         assert words in shown
 
 

@@ -14,7 +14,8 @@ import torch
 
 from deft_core import discrepancy
 from deft_core.errors import ModelError, NotFoundError
-from deft_core.lm import evaluation, models
+from deft_core.intervals import Figure
+from deft_core.lm import evaluation, judging, models
 from deft_core.lm import heldout as heldout_module
 from deft_core.lm.heldout import material, neutral_rows
 from deft_core.lm.losses import Objective
@@ -230,6 +231,17 @@ def test_the_figures_come_from_the_rows(finished):
     assert rows["reference"].str.len().max() <= 6  # as many tokens as an answer may have; here a byte each
 
 
+def test_a_judge_that_can_tell_gives_a_win_rate(finished, monkeypatch):
+    monkeypatch.setattr(judging, "accuracy", lambda *_: Figure(0.8, 0.6, 0.9, 6))
+    won = evaluation.evaluate_run(finished)["alignment"]["win_rate"]
+    rows = pd.read_parquet(finished / "evaluation_rows.parquet")
+    ahead = (rows["judge_tuned"] > rows["judge_base"]).sum() + 0.5 * (rows["judge_tuned"] == rows["judge_base"]).sum()
+    assert won["tuned"]["value"] == ahead / 6
+    assert won["judge_accuracy"] == {"value": 0.8, "low": 0.6, "high": 0.9, "prompts": 6}
+    same = rows["answer_tuned"] == rows["answer_base"]
+    assert (rows["judge_tuned"] == rows["judge_base"])[same].all()  # the same answer is a tie
+
+
 def test_again_the_judge_is_the_one_that_was_fitted(finished):
     first = evaluation.evaluate_run(finished)
     phases = []
@@ -292,6 +304,7 @@ def test_a_reward_model_and_bartscore_by_name(finished, tmp_path):
     found = evaluation.evaluate_run(finished, reward_model=str(reward), bart_model=str(bart))
     assert (found["judge"]["kind"], found["judge"]["name"]) == ("reward model", str(reward))
     assert found["judge"]["can_tell"] == ("win_rate" in found["alignment"])
+    assert found["alignment"].get("win_rate", {}).get("judge_accuracy") in (None, found["judge"]["accuracy"])
     assert found["generalisation"]["bart_score"]["tuned"]["value"] < 0
 
 
