@@ -69,6 +69,9 @@ def judge(
         return Judgement("none", run.model, Verdict(share(0, 0), False, fitted), ([], []), {})
     say({"phase": "judging the answers"})
     scores = [fitted.scores(pooled).tolist() for pooled in _pooled(scorer, candidates)]
+    for own, row in zip(scores, candidates, strict=True):
+        if row.responses[-1] == row.responses[-2]:  # rounding must not break a tie
+            own[-1] = own[-2]
     how = {"ridge": fitted.ridge, "rows": fitted.rows, "fold_accuracy": fitted.fold_accuracy}
     return _judgement("pooled states of the base", run.model, scores, ranks, how)
 

@@ -242,6 +242,16 @@ def test_a_judge_that_can_tell_gives_a_win_rate(finished, monkeypatch):
     assert (rows["judge_tuned"] == rows["judge_base"])[same].all()  # the same answer is a tie
 
 
+def test_a_model_that_has_not_moved_ties_with_its_base(finished, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(judging, "accuracy", lambda *_: Figure(0.8, 0.6, 0.9, 6))
+    AutoModelForCausalLM.from_pretrained(read_run(finished).model).save_pretrained(finished / "model")
+    found = evaluation.evaluate_run(finished)
+    assert found["alignment"]["win_rate"]["tuned"] == {"value": 0.5, "low": 0.5, "high": 0.5, "prompts": 6}
+    assert found["generalisation"]["kl_own"]["tuned"]["value"] == 0
+
+
 def test_again_the_judge_is_the_one_that_was_fitted(finished):
     first = evaluation.evaluate_run(finished)
     phases = []
