@@ -48,10 +48,14 @@ def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
 
 
 def standing(events: Iterable[Event]) -> list[Event]:
-    """The events without those that a resume has taken back: of each step the last that was said. Alerts stay."""
+    """The events without those that a resume has taken back: of each step the last that was said. Alerts stay, and omega, measured once.
+
+    What was said at the very step a run goes on from, before its checkpoint, is not said again; but a run that begins anew evaluates anew.
+    """
     found: list[Event] = []
     for event in events:
         if event["event"] == "start":
-            found = [one for one in found if one["step"] <= event["step"] or one["event"] == "alert"]
+            last = event["step"]
+            found = [one for one in found if one["event"] in ("alert", "omega") or (one["step"] <= last and last > 0)]
         found.append(event)
     return found

@@ -62,3 +62,11 @@ def test_after_a_resume_the_steps_done_again_stand_once():
     found = metrics.standing(events)
     assert [one["loss"] for one in found if one["event"] == "step"] == [1.0, 1.0, 0.5]
     assert [one["step"] for one in found if one["event"] == "alert"] == [3]
+
+
+def test_a_run_that_begins_anew_says_everything_anew():
+    omega = {"event": "omega", "step": 0, "omega": 0.5}
+    begun = [{"event": "start", "step": 0}, {"event": "evaluation", "step": 0}]
+    assert metrics.standing([omega, *begun, {"event": "step", "step": 1}, *begun]) == [omega, *begun]
+    resumed = [{"event": "step", "step": 1}, {"event": "evaluation", "step": 1}, {"event": "start", "step": 1}]
+    assert metrics.standing([*begun, *resumed]) == [*begun, *resumed]
