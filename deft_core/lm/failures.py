@@ -56,7 +56,11 @@ def out_of_memory(batch: TrainBatch | None, step: int, budget: int) -> OutOfMemo
         sequences, width = batch.tokens.input_ids.shape
         rows = f"row{'s' if len(batch) > 1 else ''} {', '.join(batch.ids)}"
         found = f"none left in step {step}, for {rows}: {sequences} x {width} padded tokens, {sum(batch.response_tokens)} in responses"
-    remedy = f"Lower accumulation_tokens (now {budget}), or drop these rows; LoRA and gradient checkpointing take less memory too."
+    remedy = (
+        "Set gradient_checkpointing to true in run.json and resume the run, or start one with --lora-rank 16; or drop what is that long."
+    )
+    if batch is not None and len(batch) > 1:
+        remedy = f"Lower accumulation_tokens in run.json (now {budget}) and resume the run: its gradients stay the same. Else: {remedy}"
     return OutOfMemory("memory for a micro-batch", found, remedy)
 
 

@@ -51,5 +51,7 @@ def test_out_of_memory_says_whose_tokens_they_were():
     error = out_of_memory(batch, 7, 2048)
     # the ranking "c" is 5 + 6 + 7 = 18 tokens as a pair, "a" 9 + 4 + 11 = 24, "b" 3 + 8 + 1 = 12: three lines as wide as "a"
     assert error.found == "none left in step 7, for rows a, c, b: 3 x 24 padded tokens, 37 in responses"
-    assert error.remedy.startswith("Lower accumulation_tokens (now 2048)")
+    assert error.remedy.startswith("Lower accumulation_tokens in run.json (now 2048) and resume the run")
+    alone = out_of_memory(batches_of(train_rows()[:1], Batching(Objective("dpo"), 0)).batches[0], 7, 2048)
+    assert alone.remedy.startswith("Set gradient_checkpointing to true in run.json")  # a smaller budget would change nothing
     assert out_of_memory(None, 0, 2048).found == "none left before the first one"

@@ -310,7 +310,7 @@ def test_out_of_memory_names_the_rows_and_what_to_lower(tiny, tmp_path):
         train(folder, should_stop=lambda: False, say=lambda _: None, evaluation=Hungry)
     assert "none left in step 2, for rows row-0" in raised.value.found
     assert "padded tokens" in raised.value.found
-    assert "Lower accumulation_tokens (now 2048)" in raised.value.remedy
+    assert "Lower accumulation_tokens in run.json (now 2048)" in raised.value.remedy
 
 
 def test_another_model_or_tokenizer_than_was_scored_with_is_refused(tiny, tmp_path):
