@@ -45,6 +45,7 @@ def arguments(run: Run, folder: Path) -> TrainingArguments:
         disable_tqdm=True,
         ddp_timeout=_WAIT_SECONDS,
     )
+    args.mixed_precision = "bf16" if args.bf16 else "no"  # the run's own, whatever a launcher's configuration says
     args.device  # noqa: B018  # sets the processes up
     args._n_gpu = min(1, args.n_gpu)  # several GPUs are for several processes, never for DataParallel
     args.per_device_train_batch_size = -(-settings.rows_per_step // args.world_size)  # what DeepSpeed and trackers are told

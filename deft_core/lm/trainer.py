@@ -52,7 +52,7 @@ class RunTrainer(Trainer):
     def __init__(
         self, step: TrainStep, args: TrainingArguments, steps: StepsOfRun, folder: Path, report: Report, should_stop: Callable[[], bool]
     ) -> None:
-        super().__init__(model=step, args=args, train_dataset=steps, eval_dataset=[], callbacks=[_Stopping(self)])
+        super().__init__(model=step, args=args, train_dataset=steps, eval_dataset=[], callbacks=[_Between(self)])
         for printing in (PrinterCallback, ProgressCallback):
             self.remove_callback(printing)
         self.folder, self.report, self.should_stop = folder, report, should_stop
@@ -187,11 +187,14 @@ class RunTrainer(Trainer):
         self.seconds, self.tokens = float(cost["seconds"]), int(cost["tokens"])
 
 
-class _Stopping(TrainerCallback):
-    """Between two steps: save and end, where any process has been asked to."""
+class _Between(TrainerCallback):
+    """Before the first step the clock starts; between two of them the run is saved and ends, where any process has been asked to."""
 
     def __init__(self, trainer: RunTrainer) -> None:
         self.trainer = trainer
+
+    def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.mark = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> Any:
         if self.trainer._anywhere(self.trainer.should_stop()):

@@ -20,7 +20,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainingArguments, set_seed
 
 from deft_core import discrepancy
-from deft_core.errors import ModelError
+from deft_core.errors import InputError, ModelError
 from deft_core.lm import adapters, checkpoints, models, reference, saved_model
 from deft_core.lm.arguments import arguments, dtype_of
 from deft_core.lm.collator import Batching, StepsOfRun
@@ -90,7 +90,8 @@ class _Training:
         per_step, seed = self.settings.rows_per_step, self.settings.seed
         steps = StepsOfRun(rows, self.args.max_steps, per_step, seed, batching, self.args.process_index, self.args.world_size)
         report = RunReport(self.folder, len(steps), -(-len(rows) // per_step), self.say)
-        trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop)
+        with _trackers_explained(self.settings.report_to):
+            trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop)
         self._prepare_evaluation(trainer, report, lm)
         self._check_stop()
         step.omega = self._omega(trainer, rows, batching)
@@ -114,6 +115,10 @@ class _Training:
         """The rows with their references, which are there for every method once they are known, and for some must be."""
         self.say({"phase": "reading the rows"})
         rows = read_rows(self.folder / "input.parquet", lm, self.about.max_length)
+        empty = [row.id for row in rows if not row.tokens.prompt or not all(row.tokens.responses)]
+        if empty:
+            found = f"none in row {', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}"
+            raise InputError("a prompt and responses of at least one token", found, "Drop these rows and save the selection again.")
         known = reference.read_references(self.folder)
         missing = [row for row in rows if row.id not in known]
         if missing and not (known or self.settings.needs_reference):
@@ -222,6 +227,17 @@ class _Training:
     def _check_stop(self) -> None:
         if self.args.world_size == 1 and self.should_stop():  # several processes agree after their first step
             raise _Stopped
+
+
+@contextmanager
+def _trackers_explained(names: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RuntimeError, ImportError) as error:
+        if names == "none" or is_out_of_memory(error):
+            raise
+        found = f"{names!r}: {' '.join(str(error).split())[:300]}"
+        raise InputError("trackers that are installed as report_to", found, 'Install them, or set report_to to "none".') from error
 
 
 @contextmanager

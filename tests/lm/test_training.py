@@ -321,6 +321,30 @@ def test_another_model_or_tokenizer_than_was_scored_with_is_refused(tiny, tmp_pa
         trained(run_folder(tmp_path / "b", tiny, SIX, fingerprints=known | {"tokenizer": None, "model": "other"}))
 
 
+def test_a_tracker_hears_every_step_and_evaluation(tiny, tmp_path, monkeypatch):
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    heard = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args, state, control, logs, **_):
+            heard.append((state.global_step, dict(logs)))
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "made", Tracker)
+    folder = run_folder(tmp_path / "run", tiny, replace(SIX, report_to="made", eval_steps=6))
+    trained(folder)
+    told = {step: logs for step, logs in heard if "grad_norm" in logs}
+    assert {step: logs["margin"] for step, logs in told.items()} == {event["step"]: event["margin"] for event in events(folder, "step")}
+    assert [step for step, logs in heard if "eval_accuracy_implicit" in logs] == [0, 6]
+    assert "train_runtime" in heard[-1][1]
+
+
+def test_a_tracker_that_is_not_there_is_said(tiny, tmp_path):
+    with pytest.raises(InputError, match="trackers that are installed"):
+        trained(run_folder(tmp_path / "run", tiny, replace(SIX, report_to="nonsense")))
+
+
 def test_a_model_without_a_chat_template_reads_lines(tmp_path):
     bare = save_model(tiny_config(), tmp_path / "bare", template=None)
     folder = run_folder(tmp_path / "run", bare, SIX)
@@ -336,6 +360,15 @@ def test_rows_longer_than_the_context_are_cut(tmp_path):
     assert end.step == 6
     rows = read_rows(folder / "input.parquet", models.load("short", short), 1024)
     assert max(row.tokens.longest_sequence() for row in rows) == 48
+
+
+def test_a_row_without_tokens_is_named_before_the_first_step(tiny, tmp_path):
+    source = small_rows(22)
+    source[7]["responses"] = ["", "a good answer"]
+    folder = run_folder(tmp_path / "run", tiny, SIX, source)
+    with pytest.raises(InputError, match="none in row row-007"):
+        trained(folder)
+    assert not (folder / "metrics.jsonl").exists()
 
 
 def test_references_of_another_run_are_refused(tiny, tmp_path):
