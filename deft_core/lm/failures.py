@@ -50,18 +50,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(batch: TrainBatch | None, step: int, budget: int) -> OutOfMemory:
-    """Of this micro-batch of this step, or of no batch at all; `budget` is its limit in padded tokens."""
-    found = "none left before the first one"
+    """In this micro-batch of this step, or outside of any; `budget` is a micro-batch's limit in padded tokens."""
+    found = f"none left around step {step}, outside its micro-batches: for reading the base, the optimiser's state or an evaluation"
     if batch is not None:
         sequences, width = batch.tokens.input_ids.shape
         rows = f"row{'s' if len(batch) > 1 else ''} {', '.join(batch.ids)}"
         found = f"none left in step {step}, for {rows}: {sequences} x {width} padded tokens, {sum(batch.response_tokens)} in responses"
-    remedy = (
-        "Set gradient_checkpointing to true in run.json and resume the run, or start one with --lora-rank 16; or drop what is that long."
-    )
-    if batch is not None and len(batch) > 1:
+    remedy = "Set gradient_checkpointing to true in run.json and resume the run; or start one with --lora-rank 16, or drop long rows."
+    if batch is None or len(batch) > 1:
         remedy = f"Lower accumulation_tokens in run.json (now {budget}) and resume the run: its gradients stay the same. Else: {remedy}"
-    return OutOfMemory("memory for a micro-batch", found, remedy)
+    return OutOfMemory("memory for a step", found, remedy)
 
 
 def _one_line(error: BaseException) -> str:

@@ -76,6 +76,7 @@ class RunTrainer(Trainer):
         for place, batch in enumerate(inputs.batches):
             self.at = batch
             outputs.append(self._forward_backward(model, batch, place == len(inputs.batches) - 1))
+        self.at = None
         self._check_losses(inputs.batches, outputs)
         self.of_step = inputs, outputs[: len(outputs) - inputs.fillers]
         return torch.stack([output.loss for output in outputs]).sum()

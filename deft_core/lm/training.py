@@ -64,11 +64,18 @@ def train(folder: Path, *, should_stop: Callable[[], bool], say: Say, evaluation
     with writing(folder):
         if args.process_index == 0:
             checkpoints.prepare_folder(folder)
+        stages = _Training(folder, run, args, should_stop, say, evaluation)
         try:
-            return _Training(folder, run, args, should_stop, say, evaluation).run()
+            return stages.run()
         except _Stopped:
             step = checkpoints.step_of(checkpoints.newest(folder))
             return TrainEnd(step, args.max_steps, True, 0.0, 0.0, 0, peak_memory_bytes())
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            trainer = stages.trainer
+            at, step = (trainer.at, trainer.state.global_step + 1) if trainer else (None, 1)
+            raise out_of_memory(at, step, run.settings.accumulation_tokens) from error
 
 
 class _Training:
@@ -78,6 +85,7 @@ class _Training:
         self.folder, self.about, self.args, self.should_stop, self.evaluation = folder, run, args, should_stop, evaluation
         self.say: Say = say if args.process_index == 0 else lambda _: None
         self.settings = run.settings
+        self.trainer: RunTrainer | None = None
         self.objective = Objective(run.settings.method, **run.settings.coefficients())
 
     def run(self) -> TrainEnd:
@@ -91,7 +99,7 @@ class _Training:
         steps = StepsOfRun(rows, self.args.max_steps, per_step, seed, batching, self.args.process_index, self.args.world_size)
         report = RunReport(self.folder, len(steps), -(-len(rows) // per_step), self.say)
         with _trackers_explained(self.settings.report_to):
-            trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop)
+            self.trainer = trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop)
         self._prepare_evaluation(trainer, report, lm)
         self._check_stop()
         step.omega = self._omega(trainer, rows, batching)
@@ -173,7 +181,7 @@ class _Training:
             self.say({"phase": "measuring the guidance weight"})
             whole = StepsOfRun(rows, min(_AUTO_STEPS, self.args.max_steps), self.settings.rows_per_step, self.settings.seed, batching)
             steps = ([batch.to(self.args.device) for batch in whole[k].batches] for k in range(len(whole)))
-            with self._autocast(), _memory_explained(trainer):
+            with self._autocast():
                 omega, norms = auto_omega(trainer.step_model, steps)
         omega = float(broadcast_object_list([omega])[0])
         if self.args.process_index == 0 and not path.is_file():
@@ -188,8 +196,7 @@ class _Training:
             trainer.resume_cost(checkpoint)
         if main:
             metrics.append(self.folder, "start", checkpoints.step_of(checkpoint), **self._start(trainer))
-        with _memory_explained(trainer):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         step, of = trainer.state.global_step, self.args.max_steps
         end = TrainEnd(step, of, step < of, trainer.step_model.omega, trainer.seconds, trainer.tokens, peak_memory_bytes())
         if not end.stopped:
@@ -238,14 +245,3 @@ def _trackers_explained(names: str) -> Iterator[None]:
             raise
         found = f"{names!r}: {' '.join(str(error).split())[:300]}"
         raise InputError("trackers that are installed as report_to", found, 'Install them, or set report_to to "none".') from error
-
-
-@contextmanager
-def _memory_explained(trainer: RunTrainer) -> Iterator[None]:
-    """Out of memory in words: which rows, how large, what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory(trainer.at, trainer.state.global_step + 1, trainer.steps.batching.budget) from error

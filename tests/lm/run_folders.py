@@ -6,15 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
 
 from deft_core import discrepancy
 from deft_core.lm import models
 from deft_core.lm.tokens import token_bytes, token_rows
+from deft_core.lm.training import train
 from deft_core.preferences import SCHEMA
 from deft_core.runs.spec import Run, Settings, write_run
 from tests.conftest import small_rows
 
 ROWS = pa.schema([SCHEMA.field(name) for name in ("id", "split", "source", "prompt", "responses", "ranks", "scores")])
+
+SIX = Settings(steps=6, lr=1e-3, guidance=2.0, seed=5)
 
 
 def rows_of(source):
@@ -96,3 +101,27 @@ class Evaluation:
 def events(folder, kind=None):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if kind in (None, line["event"])]
+
+
+def trained(folder, **changes):
+    return train(folder, should_stop=lambda: False, say=lambda _: None, evaluation=Evaluation, **changes)
+
+
+def stopped_after(folder, said):
+    """Asked to stop once so many steps have been said."""
+    steps = []
+
+    def say(values):
+        if values["phase"] == "training":
+            steps.append(values["done"])
+
+    return train(folder, should_stop=lambda: len(steps) >= said, say=say, evaluation=Evaluation)
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)

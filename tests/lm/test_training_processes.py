@@ -17,8 +17,7 @@ from deft_core.lm.collator import places_of_step
 from deft_core.lm.reference import write_references
 from deft_core.lm.run_rows import read_rows
 from deft_core.runs.spec import Settings
-from tests.lm.run_folders import events, run_folder
-from tests.lm.test_training import assert_same_bits, weights
+from tests.lm.run_folders import assert_same_bits, events, run_folder, weights
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
