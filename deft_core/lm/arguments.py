@@ -34,7 +34,7 @@ def arguments(run: Run, folder: Path) -> TrainingArguments:
         eval_strategy="steps",
         eval_steps=settings.eval_every(run.rows),
         save_strategy="steps",
-        save_steps=settings.save_every(run.rows),
+        save_steps=settings.save_steps or steps,
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to=settings.report_to.split(","),

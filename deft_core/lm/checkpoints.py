@@ -12,10 +12,15 @@ from pathlib import Path
 
 from deft_core.lm.failures import storing
 
-__all__ = ["clear_optimiser", "newest", "prepare_folder", "publish", "scratch", "step_of"]
+__all__ = ["clear_optimiser", "due", "newest", "prepare_folder", "publish", "scratch", "step_of"]
 
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 _OPTIMISER = ("optimizer.pt", "scheduler.pt", "optimizer_0", "rng_state.pth")  # optimizer_0: FSDP's folder
+
+
+def due(since_seconds: float, cost_seconds: float) -> bool:
+    """Whether to save again, so long after the last time, which took so long: every five minutes, and never more than 5 % of the time."""
+    return since_seconds >= max(300.0, 20 * cost_seconds)
 
 
 def step_of(checkpoint: Path | None) -> int:

@@ -50,9 +50,16 @@ class RunTrainer(Trainer):
     loss_is_scaled_for_ga = True  # micro-batches add up to their step
 
     def __init__(
-        self, step: TrainStep, args: TrainingArguments, steps: StepsOfRun, folder: Path, report: Report, should_stop: Callable[[], bool]
+        self,
+        step: TrainStep,
+        args: TrainingArguments,
+        steps: StepsOfRun,
+        folder: Path,
+        report: Report,
+        should_stop: Callable[[], bool],
+        save_by_time: bool = False,
     ) -> None:
-        super().__init__(model=step, args=args, train_dataset=steps, eval_dataset=[], callbacks=[_Between(self)])
+        super().__init__(model=step, args=args, train_dataset=steps, eval_dataset=[], callbacks=[_Between(self, save_by_time)])
         for printing in (PrinterCallback, ProgressCallback):
             self.remove_callback(printing)
         self.folder, self.report, self.should_stop = folder, report, should_stop
@@ -60,6 +67,7 @@ class RunTrainer(Trainer):
         self.at: TrainBatch | None = None  # the micro-batch under way, for messages
         self.of_step: tuple[StepBatches, list[StepOutput]] | None = None
         self.seconds, self.tokens, self.mark = 0.0, 0, time.perf_counter()
+        self.saved, self.saving_seconds = self.mark, 0.0  # when the last checkpoint was there, and how long it took
 
     @property
     def sharded(self) -> bool:
@@ -93,7 +101,7 @@ class RunTrainer(Trainer):
     def _check_losses(self, batches: Sequence[TrainBatch], outputs: Sequence[StepOutput]) -> None:
         """Ends every process where one has a loss that is not finite; the optimiser has not moved yet."""
         bad = [(output, batch) for output, batch in zip(outputs, batches, strict=True) if not torch.isfinite(output.loss)]
-        if self._anywhere(bool(bad)):
+        if self.anywhere(bool(bad))[0]:
             found = self._everywhere([(output.loss.item(), _culprits(output, batch)) for output, batch in bad])
             raise self._not_finite(f"a loss of {found[0][0]}", [row for _, rows in found for row in rows])
 
@@ -110,9 +118,10 @@ class RunTrainer(Trainer):
         remedy = "Look at these rows and drop them if they are broken; else lower the learning rate or the guidance weight, or use float32."
         return NonFiniteLoss("a finite loss in every step", found, remedy)
 
-    def _anywhere(self, here: bool) -> bool:
-        """Whether it is so in any process; all of them must ask."""
-        return bool(self.accelerator.gather(torch.tensor([int(here)], device=self.args.device)).any())
+    def anywhere(self, *here: bool) -> list[bool]:
+        """Of each question, whether it is so in any process; all of them must ask."""
+        asked = torch.tensor([list(here)], dtype=torch.uint8, device=self.args.device)
+        return [bool(answer) for answer in self.accelerator.gather(asked).any(0)]
 
     def _everywhere(self, items: list[Any]) -> list[Any]:
         """The items of all processes; all of them must ask."""
@@ -155,7 +164,7 @@ class RunTrainer(Trainer):
         return str(checkpoints.scratch(self.folder))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        step = self.state.global_step
+        step, began = self.state.global_step, time.perf_counter()
         growing = checkpoints.scratch(self.folder) / f"checkpoint-{step}"
         with storing(self.folder, f"room and leave to save checkpoint {step}"):
             super()._save_checkpoint(model, trial)
@@ -165,7 +174,13 @@ class RunTrainer(Trainer):
                 checkpoints.publish(growing, self.folder / "checkpoints" / growing.name)
                 self.report.checkpoint(step)
         self.accelerator.wait_for_everyone()
-        self.mark = time.perf_counter()
+        self.mark = self.saved = time.perf_counter()
+        self.saving_seconds = self.saved - began
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Not after the last step: it is most of a checkpoint, and nobody goes on from there. Sharded weights are saved with it."""
+        if self.sharded or self.state.global_step < self.state.max_steps:
+            super()._save_optimizer_and_scheduler(output_dir)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """What learns, under its name in the TrainStep; sharded models save themselves beside their optimiser."""
@@ -189,17 +204,20 @@ class RunTrainer(Trainer):
 
 
 class _Between(TrainerCallback):
-    """Before the first step the clock starts; between two of them the run is saved and ends, where any process has been asked to."""
+    """Before the first step the clock starts; between two of them the run is saved, and ends where any process has been asked to."""
 
-    def __init__(self, trainer: RunTrainer) -> None:
-        self.trainer = trainer
+    def __init__(self, trainer: RunTrainer, by_time: bool) -> None:
+        self.trainer, self.by_time = trainer, by_time
 
     def on_epoch_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.mark = time.perf_counter()
+        self.trainer.mark = self.trainer.saved = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> Any:
-        if self.trainer._anywhere(self.trainer.should_stop()):
-            control.should_save = control.should_training_stop = True
+        trainer = self.trainer
+        due = self.by_time and checkpoints.due(time.perf_counter() - trainer.saved, trainer.saving_seconds)
+        stop, save = trainer.anywhere(trainer.should_stop(), due)
+        control.should_save |= stop or save
+        control.should_training_stop |= stop
         return control
 
 

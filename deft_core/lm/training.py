@@ -99,7 +99,8 @@ class _Training:
         steps = StepsOfRun(rows, self.args.max_steps, per_step, seed, batching, self.args.process_index, self.args.world_size)
         report = RunReport(self.folder, len(steps), -(-len(rows) // per_step), self.say)
         with _trackers_explained(self.settings.report_to):
-            self.trainer = trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop)
+            by_time = self.settings.save_steps is None
+            self.trainer = trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop, by_time)
         self._prepare_evaluation(trainer, report, lm)
         self._check_stop()
         step.omega = self._omega(trainer, rows, batching)

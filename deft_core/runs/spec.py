@@ -57,7 +57,7 @@ class Settings:
     dtype: str | None = None  # None: float32 on a CPU, bfloat16 on a GPU
     gradient_checkpointing: bool = False  # less memory, about a third more time
     report_to: str = "none"  # trackers that transformers knows, separated by commas
-    save_steps: int | None = None  # steps from one checkpoint to the next; None: ten in all
+    save_steps: int | None = None  # steps from one checkpoint to the next; None: by time, see lm.checkpoints.due
 
     def __post_init__(self) -> None:
         for name, known in (("method", METHODS), ("schedule", SCHEDULES), ("dtype", (*DTYPES, None))):
@@ -117,10 +117,6 @@ class Settings:
     def eval_every(self, rows: int) -> int:
         """Steps from one evaluation to the next."""
         return self.eval_steps or math.ceil(self.total_steps(rows) / 5)
-
-    def save_every(self, rows: int) -> int:
-        """Steps from one checkpoint to the next."""
-        return self.save_steps or math.ceil(self.total_steps(rows) / 10)
 
 
 @dataclass(frozen=True)

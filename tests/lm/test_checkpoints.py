@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deft_core.errors import InputError
-from deft_core.lm.checkpoints import clear_optimiser, newest, prepare_folder, publish, scratch, step_of
+from deft_core.lm.checkpoints import clear_optimiser, due, newest, prepare_folder, publish, scratch, step_of
 
 
 def grown(folder, step, content=b"weights"):
@@ -28,6 +28,13 @@ def test_the_newest_by_step_is_taken_and_older_ones_go(tmp_path):
     (tmp_path / "checkpoints" / "checkpoint-3").mkdir()  # one whose removal was killed
     (tmp_path / "checkpoints" / "checkpoint-x").mkdir()
     assert step_of(newest(tmp_path)) == 10
+
+
+def test_saving_takes_a_twentieth_of_the_time_at_most():
+    assert not due(299.0, 1.0)
+    assert due(300.0, 15.0)  # 20 x 15 s = 300 s
+    assert not due(300.0, 16.0)
+    assert due(320.0, 16.0)
 
 
 def test_what_is_half_written_has_no_name_and_is_cleared(tmp_path):
