@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands import decisions, discrepancy, export, noise, selections, what_if
+from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
@@ -184,9 +184,13 @@ def query(
         print_rows("rows", rows.to_pylist(), as_json)
 
 
+app.add_typer(compare.app)
 app.add_typer(decisions.app)
 app.add_typer(discrepancy.app)
+app.add_typer(evaluate.app)
 app.add_typer(export.app)
 app.add_typer(noise.app)
+app.add_typer(runs.app)
 app.add_typer(selections.app)
+app.add_typer(train.app)
 app.add_typer(what_if.app)

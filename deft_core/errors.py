@@ -3,12 +3,14 @@
 DeftError
 ├── InputError      a file, a row, an option or a query that cannot be used
 ├── NotFoundError   a dataset, score set, selection or run that is not in the workspace
-└── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
+├── ModelError      a model or tokenizer that cannot be loaded, or does not fit the data
+├── NonFiniteLoss   a step of a run whose loss or gradient is not a finite number
+└── OutOfMemory     a step of a run that does not fit into memory
 """
 
 from __future__ import annotations
 
-__all__ = ["DeftError", "InputError", "ModelError", "NotFoundError"]
+__all__ = ["DeftError", "InputError", "ModelError", "NonFiniteLoss", "NotFoundError", "OutOfMemory"]
 
 
 class DeftError(Exception):
@@ -37,3 +39,11 @@ class NotFoundError(DeftError):
 
 class ModelError(DeftError):
     """A model or tokenizer cannot be loaded or used."""
+
+
+class NonFiniteLoss(DeftError):  # noqa: N818  (named after what happened)
+    """A step's loss or gradient is infinite or not a number; the weights are those of the step before."""
+
+
+class OutOfMemory(DeftError):  # noqa: N818
+    """A step does not fit into memory."""

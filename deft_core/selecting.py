@@ -15,7 +15,7 @@ from deft_core.selection import Ids, Mask, Subset
 from deft_core.selections import Draft
 from deft_core.workspace import Workspace
 
-__all__ = ["draft", "drafted", "record"]
+__all__ = ["draft", "drafted", "record", "where_mask"]
 
 
 def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None = queries.NEWEST) -> Draft:
@@ -26,7 +26,7 @@ def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None =
     decisions = overrides.replay(events, pd.Index(table["id"]))
     table = flips.flipped_table(table, view, decisions.flipped)
     ids = Ids(table["id"])
-    where = _where(view, rule.where, ids, decisions) if rule.where else None
+    where = where_mask(view, rule.where, ids, decisions) if rule.where else None
     kept = selection.kept(table, rule, where, ids=ids)
     both = selection.subset(table, kept, decisions, ids=ids)
     return drafted(
@@ -34,7 +34,8 @@ def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None =
     )
 
 
-def _where(view: View, sql: str, ids: Ids, decisions: Decisions) -> Mask:
+def where_mask(view: View, sql: str, ids: Ids, decisions: Decisions) -> Mask:
+    """The rows [N], in the order of `ids`, for which a rule's condition is true of them as they are, flips included."""
     found = queries.where_ids(view, sql, flipped=flips.flipped_pairs(view, decisions.flipped))
     return np.isin(np.arange(len(ids.order)), ids.positions(found))
 

@@ -29,8 +29,8 @@ from deft_core.rule import Rule
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, read_json, write_json
 
-__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "kept_rows", "listing", "newest", "parse"]
-__all__ += ["read", "rename", "restore", "save", "versions"]
+__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "fingerprints_of", "kept_rows"]
+__all__ += ["listing", "newest", "parse", "read", "rename", "restore", "save", "versions"]
 
 SCHEMA = pa.schema([("id", pa.string()), ("flipped", pa.bool_()), ("by", pa.string()), ("value", pa.float64())])
 KEYS = ("dataset", "score_id", "rule", "fingerprints", "decisions", "kept", "dropped", "created", "code", "note", "fingerprint")
@@ -207,7 +207,7 @@ def save(workspace: Workspace, name: str, draft: Draft, note: str = "") -> Saved
             found = f"{name!r}, a selection of {other.dataset!r}"
             raise InputError(f"a selection of {draft.dataset!r}", found, "Choose another name.")
     rows = draft.rows.sort_values("id", kind="stable").reset_index(drop=True)
-    fingerprints = _fingerprints(workspace, draft.dataset, draft.score_id)
+    fingerprints = fingerprints_of(workspace, draft.dataset, draft.score_id)
     about: dict[str, Any] = {
         "dataset": draft.dataset,
         "score_id": draft.score_id,
@@ -247,7 +247,8 @@ def _last(workspace: Workspace, name: str) -> int:
     return max([0, *_numbers(folder, _FOLDER), *_numbers(folder, _DELETED)])
 
 
-def _fingerprints(workspace: Workspace, dataset: str, score_id: str | None) -> dict[str, str | None]:
+def fingerprints_of(workspace: Workspace, dataset: str, score_id: str | None) -> dict[str, str | None]:
+    """Of data, model, tokenizer and d; None where there are no scores."""
     found: dict[str, str | None] = {"data": workspace.dataset_info(dataset)["fingerprint"], "model": None, "tokenizer": None, "d": None}
     if score_id:
         folder = workspace.score_set(dataset, score_id)

@@ -22,7 +22,8 @@ import psutil
 
 from deft_core.errors import InputError, NotFoundError
 
-__all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "read_lines", "replace_atomically", "write_json"]
+__all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "read_lines", "read_lines_from"]
+__all__ += ["replace_atomically", "write_json"]
 
 DATASET_KEYS = (
     *("name", "format", "source", "created", "fingerprint", "rows_read", "rows_kept", "rows_refused"),
@@ -81,10 +82,11 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     return value
 
 
-def append_line(path: Path, value: Any) -> None:
-    """One JSON value on one line, on disk before this returns. Any number of processes may append at once.
+def append_line(path: Path, value: Any, flush: bool = True) -> None:
+    """One JSON value on one line, on disk before this returns (without `flush`: known to the system).
 
-    A line torn by a kill, of which nobody was told that it was saved, is closed by the next writer with a mark that no JSON value ends in.
+    Any number of processes may append at once. A line torn by a kill, of which nobody was told that it was saved, is closed by the next
+    writer with a mark that no JSON value ends in.
     The lock goes with the process that holds it; without it, a line could land right behind one whose writer is killed in the middle.
     """
     line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
@@ -94,7 +96,8 @@ def append_line(path: Path, value: Any) -> None:
         rest = (_TORN + b"\n" + line) if _is_torn(descriptor) else line
         while rest:  # one write, but for a disk that is nearly full
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
+        if flush:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -106,17 +109,27 @@ def _is_torn(descriptor: int) -> bool:
 
 def read_lines(path: Path) -> list[Any]:
     """The values of a file of JSON lines, none where it is not there; torn lines are left out, as is one still being written."""
+    return read_lines_from(path, 0)[0]
+
+
+def read_lines_from(path: Path, offset: int) -> tuple[list[Any], int]:
+    """(the values from this byte on, the byte behind them): what a reader that comes back has not seen yet."""
     if not path.is_file():
-        return []
-    *lines, _ = path.read_bytes().split(b"\n")
-    return [_json_line(line, path, number) for number, line in enumerate(lines, start=1) if not line.endswith(_TORN)]
+        return [], offset
+    with path.open("rb") as handle:
+        handle.seek(offset)
+        whole, newline, _ = handle.read().rpartition(b"\n")
+    lines = whole.split(b"\n") if newline else []
+    start = f" from byte {offset:,} on" if offset else ""
+    values = [_json_line(line, f"line {number}{start} of {path}") for number, line in enumerate(lines, start=1) if not line.endswith(_TORN)]
+    return values, offset + len(whole) + len(newline)
 
 
-def _json_line(line: bytes, path: Path, number: int) -> Any:
+def _json_line(line: bytes, where: str) -> Any:
     try:
         return json.loads(line)
     except ValueError as error:
-        expected, found = f"a JSON value in line {number} of {path}", f"a damaged line ({error})"
+        expected, found = f"a JSON value in {where}", f"a damaged line ({error})"
         raise InputError(expected, found, "Restore the file, or take out the line: what it said is lost.") from None
 
 
@@ -191,6 +204,25 @@ class Workspace:
 
     def selection(self, name: str) -> Path:
         return self.selections / checked_name(name, "selection")
+
+    # runs/
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def run(self, run_id: str) -> Path:
+        return self.runs / checked_name(run_id, "run")
+
+    def existing_run(self, run_id: str) -> Path:
+        folder = self.run(run_id)
+        if not (folder / "run.json").is_file():
+            known = ", ".join(self.run_ids()) or "none yet"
+            raise NotFoundError(f"a run in {self.root}", f"no {run_id!r} (there: {known})", "Start one with `deft train`.")
+        return folder
+
+    def run_ids(self) -> list[str]:
+        return sorted(path.parent.name for path in self.runs.glob("[!.]*/run.json"))
 
     # exports/
 

@@ -115,14 +115,14 @@ def _digest(paths: list[Path]) -> str:
     return whole.hexdigest()
 
 
-def load(name: str, folder: Path, device: torch.device | None = None) -> LanguageModel:
-    """The model in float32 on a CPU, in bfloat16 on a GPU, with its tokenizer."""
+def load(name: str, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None) -> LanguageModel:
+    """The model with its tokenizer; where no dtype is asked for, in float32 on a CPU and in bfloat16 on a GPU."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own line says what is going on
     device = device or pick_device()
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)

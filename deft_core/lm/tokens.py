@@ -54,6 +54,8 @@ def token_rows(tokenizer: Any, prompts: Sequence[Conversation], responses: Seque
 
 
 def _ids(tokenizer: Any, texts: list[str], special: bool) -> list[list[int]]:
+    if not texts:  # tokenizers fail on none
+        return []
     ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, split_special_tokens=not special, verbose=False)["input_ids"]
     return ids
 

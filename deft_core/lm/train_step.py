@@ -26,7 +26,7 @@ from deft_core.lm.models import Head, head_of
 from deft_core.lm.prefix_batch import Batch
 from deft_core.lm.train_batch import TrainBatch
 
-__all__ = ["StepOutput", "TrainStep", "auto_omega", "metrics"]
+__all__ = ["Readout", "StepOutput", "TrainStep", "auto_omega", "metrics", "watch"]
 
 
 class StepOutput(NamedTuple):
@@ -37,6 +37,15 @@ class StepOutput(NamedTuple):
     guidance: Tensor  # [] -omega * R(chosen)
     rows: Tensor  # [R] alignment loss of each row, detached: whose is not finite
     watched: dict[str, Tensor]  # [R] each, detached; see TrainStep.watch
+
+
+class Readout(NamedTuple):
+    """What a model says of a batch's responses."""
+
+    lp: Tensor  # [R, n] summed log-probabilities
+    rewards: Tensor  # [R, n] R
+    entropies: Tensor  # [N] of each prediction, detached
+    states: Tensor  # [N, H] what the head read; with own_logits what it said, [N, V]
 
 
 class TrainStep(nn.Module):
@@ -78,38 +87,52 @@ class TrainStep(nn.Module):
         return Head(output.weight, getattr(output, "bias", None), self.scale, self.cap)
 
     def forward(self, batch: TrainBatch) -> StepOutput:
-        d = self.d.to(batch.slots.device)
-        values, h = self._read(batch.tokens, d)
-        lp = batch.grid(_sums(values.logps, batch.tokens.lengths))  # [R, n]
-        found = alignment(self.objective, batch, lp)
+        read = self.read(batch)
+        found = alignment(self.objective, batch, read.lp)
         per_row = batch.lengths[:, 0] / batch.step_tokens if self.objective.method == "sft" else 1 / batch.step_rows
         align = (found.rows * per_row).sum()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.omega != 0):
-            rewards = batch.grid(self._rewards(values, h, d, batch))  # [R, n]
-            guidance = -self.omega * rewards[:, 0].sum() / batch.step_rows
-        watched = found.watched | watch(batch, lp.detach(), rewards.detach(), values.entropies, self.objective.implicit_beta)
+            guidance = -self.omega * read.rewards[:, 0].sum() / batch.step_rows
+        watched = found.watched | watch(batch, read.lp.detach(), read.rewards.detach(), read.entropies, self.objective.implicit_beta)
         return StepOutput(align + guidance, align, guidance, found.rows.detach(), watched)
 
-    def _read(self, batch: Batch, d: Tensor) -> tuple[HeadValues, Tensor | None]:
-        """What the head says at the N predictions, and their hidden states [N, H] where rewards are linear in them."""
+    def read(self, batch: TrainBatch) -> Readout:
+        """What the model says of the responses, before any loss."""
+        d = self.d.to(batch.slots.device)
+        states = self.states(batch.tokens)
+        values = self.values(states, batch.tokens.targets, d)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.omega != 0):
+            rewards = self._rewards(values, states, d, batch)
+        lp = _sums(values.logps, batch.tokens.lengths)
+        return Readout(batch.grid(lp), batch.grid(rewards), values.entropies, states)
+
+    def states(self, batch: Batch) -> Tensor:
+        """Hidden states [N, H] at the N predictions; with own_logits the logits [N, V] themselves."""
         arguments = {"input_ids": batch.input_ids, "attention_mask": batch.mask, "use_cache": False}
         if self.layout == "prefix-shared":
             arguments["position_ids"] = batch.positions
         if self.own_logits:
-            z = self.model(**arguments).logits.flatten(0, 1)[batch.gather].float()  # [N, V]
-            logp = torch.log_softmax(z, 1)
-            entropies = -(logp.detach().exp() * logp.detach()).sum(1)
-            return HeadValues(logp.gather(1, batch.targets[:, None])[:, 0], entropies, z @ d), None
-        h = self.causal.base_model(**arguments).last_hidden_state.flatten(0, 1)[batch.gather]  # [N, H]
-        head = self.head
-        return head_values(head, h, batch.targets, None if head.linear else d), h if head.linear else None
+            return self.model(**arguments).logits.flatten(0, 1)[batch.gather].float()  # type: ignore[no-any-return]
+        return self.causal.base_model(**arguments).last_hidden_state.flatten(0, 1)[batch.gather]  # type: ignore[no-any-return]
 
-    def _rewards(self, values: HeadValues, h: Tensor | None, d: Tensor, batch: TrainBatch) -> Tensor:
+    def values(self, states: Tensor, targets: Tensor, d: Tensor) -> HeadValues:
+        """What the head says of the targets [N] at these states; d . z where rewards are not linear in hidden states."""
+        if self.own_logits:
+            logp = torch.log_softmax(states, 1)
+            entropies = -(logp.detach().exp() * logp.detach()).sum(1)
+            return HeadValues(logp.gather(1, targets[:, None])[:, 0], entropies, states @ d)
+        head = self.head
+        return head_values(head, states, targets, None if head.linear else d)
+
+    def logits(self, states: Tensor, rows: slice) -> Tensor:
+        """Float32 logits [N, V'] of these states for the vocabulary rows asked for."""
+        return states[:, rows] if self.own_logits else self.head.logits(states, rows)
+
+    def _rewards(self, values: HeadValues, states: Tensor, d: Tensor, batch: TrainBatch) -> Tensor:
         """R [J] of each response; the position that predicts the end token has no part in it."""
-        if h is None:
-            assert values.dots is not None
+        if values.dots is not None:
             return torch.stack([part.mean() for part in _first(values.dots, batch)])
-        pooled = torch.stack([part.float().mean(0) for part in _first(h, batch)])  # [J, H]
+        pooled = torch.stack([part.float().mean(0) for part in _first(states, batch)])  # [J, H]
         u, offset = self.fixed or direction(self.head, d)
         return linear_reward(pooled, u.to(d.device), offset.to(d.device), self.scale)
 

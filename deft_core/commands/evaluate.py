@@ -1,0 +1,58 @@
+"""`deft evaluate`: what a finished run is worth, beside its base."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from deft_core.commands.options import Json
+from deft_core.status import duration
+from deft_core.terminal import ProgressLine, print_rows, print_values
+
+__all__ = ["app", "cell"]
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    run_id: Annotated[str, typer.Argument(help="A finished run, as `deft runs` lists it.")],
+    reward_model: Annotated[
+        str | None, typer.Option(help="Judge by this sequence-classification model instead of the base's states.")
+    ] = None,
+    bart_model: Annotated[str | None, typer.Option(help="Add BARTScore by this sequence-to-sequence model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a finished run against its base: alignment, generalisation, cost."""
+    folder = context.obj.existing_run(run_id)
+    from deft_core.lm.evaluation import evaluate_run
+
+    with ProgressLine() as line:
+        found = evaluate_run(folder, reward_model=reward_model, bart_model=bart_model, say=line.show)
+    if as_json:
+        print_values(found, as_json)
+        return
+    for section in ("alignment", "generalisation"):
+        rows = [_row(name, figures) for name, figures in found[section].items()]
+        judge = [{"measure": "judge accuracy", "base": cell(found["judge"]["accuracy"]), "tuned": "", "difference": ""}]
+        print_rows(section, rows + judge if section == "alignment" else rows, as_json)
+    print_values({"judge": found["judge"]["words"]} | _costs(found["cost"]), as_json)
+
+
+def _row(name: str, figures: dict[str, Any]) -> dict[str, str]:
+    cells = {side: cell(figures[side]) for side in ("base", "tuned", "difference")}
+    return {"measure": name.replace("_", " ")} | cells
+
+
+def cell(figure: dict[str, Any] | None, sign: str = "") -> str:
+    """A figure with its interval: 0.61 [0.52, 0.70]; empty where there is none."""
+    if figure is None or figure["value"] is None:
+        return ""
+    value = f"{figure['value']:{sign}.3g}"
+    return value if figure["low"] is None else f"{value} [{figure['low']:{sign}.3g}, {figure['high']:{sign}.3g}]"
+
+
+def _costs(cost: dict[str, Any]) -> dict[str, Any]:
+    return {name: duration(value) if name.endswith("_seconds") and value is not None else value for name, value in cost.items()}

@@ -1,0 +1,269 @@
+"""How a run does: briefly at every evaluation step while it trains, in full once it has finished.
+
+    prepare, during   held-out rows under the model as it is; the base's side is read once, before training
+    evaluate_run      alignment, generalisation and cost of the finished model beside its base -> evaluation.json and its tables
+
+Under LoRA the base is the model with its adapter off. Otherwise it is loaded for each evaluation and let go afterwards, so while one runs
+memory holds the weights once more. Which figures there are is in measures.py, how they are read in readings.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deft_core import discrepancy, measures
+from deft_core.errors import ModelError, NotFoundError
+from deft_core.intervals import figure, flat
+from deft_core.lm import judging, models, reward_models
+from deft_core.lm.generation import Answer, end_tokens, greedy
+from deft_core.lm.heldout import Material, material
+from deft_core.lm.losses import Objective
+from deft_core.lm.models import LanguageModel
+from deft_core.lm.readings import Answers, Side, at_rest, base_of_adapter, neutral_nats, own_kl, read_answers
+from deft_core.lm.reporting import peak_memory_bytes
+from deft_core.lm.tokens import TokenRow
+from deft_core.lm.train_step import TrainStep
+from deft_core.runs import metrics
+from deft_core.runs.spec import Run, read_run
+from deft_core.status import Say
+from deft_core.workspace import replace_atomically, write_json
+
+__all__ = ["Heldout", "during", "evaluate_run", "prepare"]
+
+OWN_ROWS = 16  # held-out prompts that the model answers itself while it trains; all of them at the end
+NEUTRAL_ROWS = 16  # paragraphs of neutral text read while it trains; all of them at the end
+SAMPLES = 3  # prompts whose answers are shown
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """What evaluations of a run compare with, read before training."""
+
+    run: Run
+    material: Material  # its rows have the base's log-probabilities as reference
+    states: list[Tensor]  # the base's of each chosen answer; none where the model's own logits are asked for
+    answers: list[str]  # the base's to the first prompts
+    end_token: int
+    tokenizer: Any
+
+
+def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Say = lambda _: None) -> Heldout:
+    """Reads held-out rows and neutral text, and what the base says of them. `model` may be trained already: the base is looked for."""
+    say({"phase": "preparing the evaluation"})
+    tuned = _side(model, tokenizer)
+    found = material(folder, run, _language_model(model, tokenizer, run.model))
+    found = replace(found, neutral=found.neutral[:NEUTRAL_ROWS])
+    base = _base_of(tuned, run, tokenizer)
+    with at_rest(tuned.step, base.step):
+        read = read_answers(base, found.rows, _beta(run), keep_states=not run.own_logits)
+        rows = [replace(row, reference=logps) for row, logps in zip(found.rows, read.logps, strict=True)]
+        answers = _answers(base, found.starts[:SAMPLES], run)
+    found = replace(found, rows=rows)
+    return Heldout(run, found, read.states, _texts(tokenizer, answers), tokenizer.eos_token_id, tokenizer)
+
+
+def during(heldout: Heldout, model: TrainStep, step: int) -> dict[str, Any]:
+    """The figures of the model as it is, each with name_low and name_high (95 %, over prompts), and `samples`: id, prompt, base, tuned.
+
+    Answers of its own (kl_own, answer_tokens) are to the first OWN_ROWS prompts. The model's mode and weights are left as they were.
+    """
+    run, about = heldout.run, heldout.material
+    tuned = _side(model, heldout.tokenizer)
+    base = _base_of(tuned, run, heldout.tokenizer)
+    with at_rest(tuned.step, base.step):
+        read = read_answers(tuned, about.rows, _beta(run), base=(base, heldout.states))
+        answers = _answers(tuned, about.starts[:OWN_ROWS], run)
+        own = own_kl(tuned, base, _as_rows(about.starts, answers))
+        neutral = neutral_nats(tuned, about.neutral)
+    rows = pd.DataFrame(_watched(read, "tuned") | _kl(read.kl, own, len(about.rows)))
+    rows["answer_tokens_tuned"] = pd.Series([float(len(answer.ids)) for answer in answers]).reindex(rows.index)
+    found = measures.measures(rows, _neutral_table({"tuned": neutral}), "tuned")
+    texts = zip(about.rows, about.questions, heldout.answers, _texts(heldout.tokenizer, answers), strict=False)
+    samples = [{"id": row.id, "prompt": prompt, "base": base, "tuned": own} for row, prompt, base, own in texts]
+    return flat({name: figure(one) for name, one in found.items()}) | {"samples": samples}
+
+
+def evaluate_run(
+    folder: Path, *, reward_model: str | None = None, bart_model: str | None = None, say: Say = lambda _: None
+) -> dict[str, Any]:
+    """The model of a finished run beside its base, as evaluation.json has it; writes that and the two tables that it comes from."""
+    began = time.monotonic()
+    run = read_run(folder)
+    if not (folder / "model" / "config.json").is_file():
+        remedy = "Wait until it has finished, or go on with it: deft run resume."
+        raise NotFoundError(f"the trained model of {run.run_id} in {folder / 'model'}", "none", remedy)
+    say({"phase": "loading base and tuned model"})
+    base_lm, tuned_lm = _load(run, run.model, _unchanged(run)), _load(run, str(folder), folder / "model")
+    d = discrepancy.read_table(folder)["d"].to_numpy(np.float64)
+    about = material(folder, run, base_lm)
+    rows, neutral, answers = _read_both(_loaded(base_lm, run, d), _loaded(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
+    judge = judging.judge(folder, run, base_lm, d, about, answers, reward_model, say)
+    if judge.verdict.can_tell:
+        rows["judge_base"], rows["judge_tuned"] = judge.answers
+    if bart_model:
+        say({"phase": f"BARTScore by {bart_model}"})
+        for side in measures.SIDES:
+            rows[f"bart_score_{side}"] = reward_models.bart_scores(bart_model, rows["reference"].tolist(), rows[f"answer_{side}"].tolist())
+    for name, table in (("evaluation_rows", rows), ("evaluation_neutral", neutral)):
+        replace_atomically(folder / f"{name}.parquet", lambda path, table=table: table.to_parquet(path, index=False))  # type: ignore[misc]
+    evaluation = _evaluation(run, rows, neutral, judge.about(), _cost(folder, run, time.monotonic() - began))
+    write_json(folder / "evaluation.json", evaluation)
+    return evaluation
+
+
+def _read_both(
+    base: Side, tuned: Side, about: Material, run: Run, tokenizer: Any, say: Say
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[Answer]]]:
+    """(one line a prompt, one line a paragraph, the answers by side)."""
+    with at_rest(base.step, tuned.step):
+        before = read_answers(
+            base, about.rows, _beta(run), keep_states=not run.own_logits, count=_counting(say, "base: held-out rows", about.rows)
+        )
+        rows = [replace(row, reference=logps) for row, logps in zip(about.rows, before.logps, strict=True)]
+        after = read_answers(tuned, rows, _beta(run), base=(base, before.states), count=_counting(say, "tuned: held-out rows", rows))
+        answers: dict[str, list[Answer]] = {}
+        neutral: dict[str, list[tuple[float, int]]] = {}
+        for name, side in (("base", base), ("tuned", tuned)):
+            say({"phase": f"{name}: answers to {len(rows)} held-out prompts"})
+            answers[name] = _answers(side, about.starts, run)
+            neutral[name] = neutral_nats(side, about.neutral, _counting(say, f"{name}: neutral text", about.neutral))
+        own = own_kl(tuned, base, _as_rows(about.starts, answers["tuned"]), _counting(say, "KL on the model's own answers", rows))
+    table: dict[str, list[Any]] = {"id": [row.id for row in rows], "prompt": about.questions, "reference": about.references}
+    table |= _watched(before, "base") | _watched(after, "tuned") | _kl(after.kl, own, len(rows))
+    for name, given in answers.items():
+        table |= {f"answer_{name}": _texts(tokenizer, given), f"answer_tokens_{name}": [float(len(answer.ids)) for answer in given]}
+    return pd.DataFrame(table), _neutral_table(neutral), answers
+
+
+# models
+
+
+def _side(step: TrainStep, tokenizer: Any) -> Side:
+    budget = 512 if step.head.weight.device.type == "cpu" else 16_384  # as LanguageModel.batch_tokens, halved on a GPU that is training
+    return Side(step, tokenizer.eos_token_id, budget)
+
+
+def _load(run: Run, name: str, folder: Path) -> LanguageModel:
+    """In the precision of training: in bfloat16 the small steps of full fine-tuning would be rounded away."""
+    device = models.pick_device()
+    halves = device.type == "cuda" and run.settings.lora_rank > 0 and run.settings.dtype != "float32"
+    return models.load(name, folder, device, torch.bfloat16 if halves else torch.float32)
+
+
+def _loaded(lm: LanguageModel, run: Run, d: NDArray[np.float64]) -> Side:
+    return _side(TrainStep(lm.model, d, Objective(), 0.0, run.layout, run.own_logits), lm.tokenizer)
+
+
+def _base_of(tuned: Side, run: Run, tokenizer: Any) -> Side:
+    """The base beside a model that may be trained already: without its adapter, or a copy that lives as long as this side."""
+    if hasattr(tuned.step.model, "get_base_model"):  # peft
+        return base_of_adapter(tuned)
+    weight = tuned.step.head.weight
+    lm = models.load(run.model, models.local_folder(run.model), weight.device, weight.dtype)
+    return replace(_loaded(lm, run, tuned.step.d.cpu().double().numpy()), end_token=tokenizer.eos_token_id)
+
+
+def _unchanged(run: Run) -> Path:
+    """The folder of the base, where its weights are those that the run began with."""
+    folder = models.local_folder(run.model)
+    known, found = run.fingerprints.get("model"), models.fingerprint(folder)[0]
+    if known not in (None, found):
+        raise ModelError(f"the base that {run.run_id} began with ({known})", f"{found} in {folder}", "Put back that model.")
+    return folder
+
+
+def _language_model(step: TrainStep, tokenizer: Any, name: str) -> LanguageModel:
+    weight = step.head.weight
+    return LanguageModel(name, step.causal, step.causal.base_model, tokenizer, step.head, weight.device, weight.dtype)
+
+
+def _beta(run: Run) -> float:
+    return Objective(run.settings.method, **run.settings.coefficients()).implicit_beta
+
+
+# answers
+
+
+def _answers(side: Side, starts: Sequence[Sequence[int]], run: Run) -> list[Answer]:
+    with side.on():
+        return greedy(side.step.causal, starts, end_tokens(side.step.causal, side.end_token), run.settings.new_tokens)
+
+
+def _texts(tokenizer: Any, answers: Sequence[Answer]) -> list[str]:
+    return [str(tokenizer.decode(answer.ids, skip_special_tokens=True)).strip() for answer in answers]
+
+
+def _as_rows(starts: Sequence[list[int]], answers: Sequence[Answer]) -> list[TokenRow]:
+    return [TokenRow(start, [answer.ids], [answer.ended]) for start, answer in zip(starts, answers, strict=False)]
+
+
+# tables
+
+
+def _watched(read: Answers, side: str) -> dict[str, list[Any]]:
+    names = ("accuracy_implicit", "accuracy_logp", "margin", "reward_chosen", "reward_rejected", "logp_chosen", "logp_rejected")
+    return {f"{name}_{side}": [row[name] for row in read.watched] for name in names}
+
+
+def _kl(chosen: Sequence[tuple[float, int]], own: Sequence[tuple[float, int]], rows: int) -> dict[str, list[float]]:
+    """Sums and counts of both kinds; NaN where a prompt was not answered."""
+    padded = [*own, *[(float("nan"), 0)] * (rows - len(own))]
+    found = {"kl_tuned": [nats for nats, _ in chosen], "kl_tokens": [float(tokens) for _, tokens in chosen]}
+    return found | {"kl_own_tuned": [nats for nats, _ in padded], "kl_own_tokens": [float(tokens) for _, tokens in padded]}
+
+
+def _neutral_table(sides: dict[str, list[tuple[float, int]]]) -> pd.DataFrame:
+    tokens = [tokens for _, tokens in next(iter(sides.values()))]
+    return pd.DataFrame(
+        {"id": range(len(tokens)), "tokens": tokens} | {f"nats_{side}": [nats for nats, _ in read] for side, read in sides.items()}
+    )
+
+
+def _counting(say: Say, phase: str, rows: Sequence[object]) -> Any:
+    """Says how many rows are done, from how many were done since."""
+    done = [0]
+
+    def count(more: int) -> None:
+        done[0] += more
+        say({"phase": phase, "done": done[0], "total": len(rows)})
+
+    return count
+
+
+# evaluation.json
+
+
+def _evaluation(run: Run, rows: pd.DataFrame, neutral: pd.DataFrame, judge: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
+    found = measures.figures(rows, neutral)
+    sections: dict[str, dict[str, Any]] = {"alignment": {}, "generalisation": {}}
+    for name, one in found.items():
+        sections[measures.MEASURES[name].section][name] = one
+    if "win_rate" in sections["alignment"]:
+        sections["alignment"]["win_rate"]["judge_accuracy"] = judge["accuracy"]
+    about = {"run": run.run_id, "created": datetime.now(UTC).isoformat(), "prompts": len(rows), "new_tokens": run.settings.new_tokens}
+    return about | sections | {"judge": judge, "cost": cost}
+
+
+def _cost(folder: Path, run: Run, seconds: float) -> dict[str, Any]:
+    """What it took: scoring the whole dataset, training, this evaluation; null where a file does not say."""
+    events, _ = metrics.read(folder)
+    end = next((event for event in reversed(events) if event["event"] == "end"), {})
+    parts = {"scoring_seconds": run.scoring_seconds, "training_seconds": end.get("seconds"), "evaluation_seconds": round(seconds, 3)}
+    known = [part for part in parts.values() if part is not None]
+    training = {
+        "total_seconds": round(sum(known), 3),
+        "training_tokens": end.get("tokens"),
+        "training_peak_bytes": end.get("peak_memory_bytes"),
+    }
+    return parts | training | {"evaluation_peak_bytes": peak_memory_bytes()}

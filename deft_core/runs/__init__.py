@@ -1,0 +1,1 @@
+"""Fine-tuning runs: a run is a folder plus a process."""

@@ -1,0 +1,45 @@
+"""The random control of a run: as many rows by chance, from the pool the run's own rule drew from.
+
+The same condition, drops and flips, as they were when the selection was saved; no rows kept by hand, since those are a choice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deft_core import flips, overrides, queries, selecting, selection
+from deft_core.errors import InputError
+from deft_core.overrides import Decisions
+from deft_core.rule import Rule
+from deft_core.selections import Saved
+from deft_core.workspace import Workspace
+
+__all__ = ["control_rows", "control_rule", "decisions_of"]
+
+
+def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
+    """What had been decided when a selection was saved: the log's first events, as many as it says."""
+    events = overrides.read(workspace, saved.dataset)[: int(saved.decisions.get("events", 0))]
+    through = saved.decisions.get("through")
+    if (events[-1].event if events else None) != through:
+        expected = f"the decision {through} where {saved.reference} has it in the log of {saved.dataset!r}"
+        raise InputError(expected, "another, or none", "Restore overrides.jsonl, or save the selection again.")
+    return overrides.replay(events, overrides.dataset_ids(workspace, saved.dataset)) if events else Decisions()
+
+
+def control_rule(saved: Saved, count: int, seed: int) -> Rule:
+    """The control in the words of a rule."""
+    return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed)
+
+
+def control_rows(workspace: Workspace, saved: Saved, score_id: str, count: int, seed: int) -> pd.DataFrame:
+    """`count` rows of the pool, or all where there are fewer: id, flipped; by id."""
+    view = queries.open_view(workspace, saved.dataset, score_id)
+    decisions = decisions_of(workspace, saved)
+    table = flips.flipped_table(queries.light_table(view), view, decisions.flipped)
+    ids = selection.Ids(table["id"])
+    where = selecting.where_mask(view, saved.rule.where, ids, decisions) if saved.rule.where else None
+    members = selection.control_pool(selection.pool(table, saved.rule, where), decisions, ids)
+    drawn = np.sort(table["id"].to_numpy(dtype=object)[selection.control(members, ids, count, seed)])
+    return pd.DataFrame({"id": drawn, "flipped": np.isin(drawn, list(decisions.flipped))})

@@ -1,0 +1,118 @@
+"""What a run is doing, told from the files in its folder and from whether its process lives. Reads only, and loads nothing heavy.
+
+finished | stopped | failed    exit.json says so, in the words of the process that status.json names
+queued | running               status.json says so, and that process (pid and start time) lives
+stopped                        a stop was asked for and the process is gone; or there never was one
+lost                           the process is gone without a word: killed, out of memory, the machine switched off
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deft_core.errors import DeftError
+from deft_core.processes import alive
+from deft_core.runs.spec import Run, read_run
+from deft_core.workspace import Workspace, read_json
+
+__all__ = ["LIVE", "STATES", "Listed", "Progress", "last_words", "listing", "log_tail", "progress", "status"]
+
+STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
+LIVE = ("queued", "running")
+_TAIL_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Progress:
+    step: int
+    of: int  # 0: not known before it is started
+    phase: str
+    seconds: float  # in all processes so far
+    seconds_left: float | None = None  # known while it runs
+    pairs_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list of runs; without `run` the folder cannot be read, and `problem` says why."""
+
+    run_id: str
+    status: str
+    progress: Progress
+    run: Run | None
+    problem: DeftError | None = None
+
+
+def status(folder: Path) -> str:
+    """One of STATES."""
+    said = _read(folder / "status.json")
+    if exit_ := _exit(folder, said):
+        return str(exit_["state"])
+    if said and alive(int(said["pid"]), float(said["started"])):
+        return str(said["state"])
+    return "lost" if said and not (folder / "stop.json").is_file() else "stopped"
+
+
+def _exit(folder: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """How the run's newest process ended; empty where it has not said so."""
+    exit_ = _read(folder / "exit.json")
+    same = all(exit_.get(key) == said.get(key) for key in ("pid", "started"))
+    return exit_ if said and same else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return {}
+
+
+def progress(folder: Path) -> Progress:
+    said = _read(folder / "status.json")
+    live = status(folder) == "running"
+    left, rate = (said.get(name) if live else None for name in ("seconds_left", "pairs_per_second"))
+    counted = int(said.get("step", 0)), int(said.get("of", 0))
+    return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate)
+
+
+def last_words(folder: Path) -> tuple[str, str] | None:
+    """(what happened, what to do) of a run that ended otherwise than it should; None where there is nothing to say."""
+    state, exit_ = status(folder), _exit(folder, _read(folder / "status.json"))
+    again = f"`deft run resume {folder.name}` goes on from its last checkpoint."
+    if state == "lost":
+        return "its process is gone without a word: killed, out of memory, or the machine was switched off", again
+    if state == "stopped" and not exit_:
+        begun = (folder / "status.json").is_file()
+        return (
+            ("it was stopped before it could say where", again) if begun else ("it was never started", f"`deft run resume {folder.name}`.")
+        )
+    return (str(exit_["message"]), str(exit_["remedy"])) if exit_.get("message") else None
+
+
+def listing(workspace: Workspace) -> list[Listed]:
+    """Every run, newest first; those that cannot be read at the end."""
+    found = [_listed(workspace.run(run_id)) for run_id in workspace.run_ids()]
+    return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
+
+
+def _listed(folder: Path) -> Listed:
+    try:
+        return Listed(folder.name, status(folder), progress(folder), read_run(folder))
+    except DeftError as error:
+        return Listed(folder.name, "lost", Progress(0, 0, "", 0.0), None, error)
+
+
+def log_tail(folder: Path, lines: int = 20) -> list[str]:
+    """The last lines of what the run's processes wrote, however long the log is."""
+    path = folder / "log.txt"
+    if not path.is_file():
+        return []
+    with path.open("rb") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(max(0, size - _TAIL_BYTES))
+        text = handle.read().decode(errors="replace")
+    whole = text.splitlines()[1 if size > _TAIL_BYTES else 0 :]
+    return whole[-lines:] if lines else []

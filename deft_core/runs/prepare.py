@@ -1,0 +1,206 @@
+"""From a saved selection to a run folder that holds everything the run needs. Appears whole or not at all; starts nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from deft_core import selections
+from deft_core.errors import InputError, NotFoundError
+from deft_core.flips import swapped
+from deft_core.preferences import SCHEMA
+from deft_core.runs.control import control_rows, control_rule, decisions_of
+from deft_core.runs.spec import Run, Settings, read_run, write_run
+from deft_core.selection import Ids, control
+from deft_core.selections import Saved
+from deft_core.status import read_status
+from deft_core.workspace import Workspace, read_json
+
+__all__ = ["REFERENCE", "ROWS", "prepare", "prepare_control"]
+
+ROWS = pa.schema([SCHEMA.field(name) for name in ("id", "split", "source", "prompt", "responses", "ranks", "scores")])
+REFERENCE = pa.schema([("id", pa.string()), ("logps", pa.list_(pa.float64()))])  # summed, of each response, best first
+_ABOUT = ("model", "max_length", "layout", "own_logits")
+
+
+def prepare(workspace: Workspace, reference: str, settings: Settings, *, name: str | None = None) -> Run:
+    """The run of a selection (name, name@2), ready to be started."""
+    saved = selections.read(workspace, *selections.parse(reference))
+    score_id = _score_id(workspace, saved)
+    kept = selections.kept_rows(workspace, saved.name, saved.version)
+    named = name or f"{saved.reference} {settings.method}"
+    return _written(workspace, saved, score_id, kept, settings, named, f"{saved.name[:50]}-{settings.method}", saved.rule.as_dict())
+
+
+def prepare_control(workspace: Workspace, parent_id: str, *, seed: int = 0, name: str | None = None) -> Run:
+    """The random control of a run: as many rows of the same pool by chance, the same settings, steps and held-out rows, and its omega."""
+    parent = read_run(workspace.existing_run(parent_id))
+    saved = selections.read(workspace, parent.selection, parent.version)
+    rows = control_rows(workspace, saved, parent.score_id, parent.rows, seed)
+    settings = parent.settings
+    if len(rows) < parent.rows:  # rows kept by hand are not in the pool
+        settings = replace(settings, steps=settings.total_steps(parent.rows))
+    rule = control_rule(saved, parent.rows, seed).as_dict()
+    named, run_name = name or f"random control of {parent.name}", f"{saved.name[:50]}-control"
+    return _written(workspace, saved, parent.score_id, rows, settings, named, run_name, rule, parent.run_id)
+
+
+def _score_id(workspace: Workspace, saved: Saved) -> str:
+    """The score set a selection was made with, else the newest of its dataset: it says which model is trained, and has d."""
+    known = workspace.score_ids(saved.dataset)
+    if not known:
+        expected = f"scores of {saved.dataset!r}, which name the model and have d"
+        raise NotFoundError(expected, "none", f"Score it with `deft score {saved.dataset}`.")
+    if saved.score_id and saved.score_id not in known:
+        expected = f"the score set {saved.score_id!r} of {saved.dataset!r} as it is now"
+        raise NotFoundError(expected, f"only {', '.join(known)}", "Save the selection again with `deft select`.")
+    return saved.score_id or known[0]
+
+
+def _written(
+    workspace: Workspace,
+    saved: Saved,
+    score_id: str,
+    kept: pd.DataFrame,
+    settings: Settings,
+    name: str,
+    stem: str,
+    rule: dict[str, Any],
+    control_of: str | None = None,
+) -> Run:
+    """The folder, with run.json as the last file of it."""
+    scores = workspace.score_set(saved.dataset, score_id)
+    about = read_json(scores / "score.json", _ABOUT)
+    fingerprints = _fingerprints(workspace, saved, score_id) | {"selection": saved.fingerprint}
+    _check_model_folder(about["model"])
+    _check_enough(kept, saved)
+    run_id = f"{stem}-{uuid4().hex[:6]}"
+    with workspace.new_folder(workspace.run(run_id)) as folder:
+        flipped = decisions_of(workspace, saved).flipped | set(kept["id"][kept["flipped"]])
+        pairs = workspace.pairs(saved.dataset)
+        _copy_rows(pairs, folder / "input.parquet", set(kept["id"]), flipped, saved)
+        heldout, judge = _held_out(pairs, settings.eval_rows)
+        _copy_rows(pairs, folder / "heldout.parquet", heldout, flipped, saved, by_id=True)
+        _copy_rows(pairs, folder / "judge.parquet", judge, flipped, saved)
+        shutil.copyfile(scores / "discrepancy.parquet", folder / "discrepancy.parquet")
+        truncated = _copy_reference(scores, folder, list(kept["id"]), list(heldout), flipped, settings, about)
+        run = Run(
+            run_id=run_id,
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            dataset=saved.dataset,
+            selection=saved.name,
+            version=saved.version,
+            score_id=score_id,
+            **{key: about[key] for key in _ABOUT},
+            fingerprints=fingerprints,
+            rule=rule,
+            rows=len(kept),
+            heldout_rows=len(heldout),
+            judge_rows=len(judge),
+            truncated_rows=truncated,
+            settings=settings,
+            control_of=control_of,
+            scoring_seconds=None if control_of else (read_status(scores) or {}).get("seconds"),
+            code=package_version("deft-studio"),
+            omega=settings.guidance,
+        )
+        write_run(folder, run)
+    return run
+
+
+def _fingerprints(workspace: Workspace, saved: Saved, score_id: str) -> dict[str, str | None]:
+    """Of what the run is made from, which must be what the selection was made from."""
+    found = selections.fingerprints_of(workspace, saved.dataset, score_id)
+    changed = [key for key, value in saved.fingerprints.items() if value is not None and found[key] != value]
+    if changed:
+        expected = f"the same {', '.join(changed)} as when {saved.reference} was saved"
+        remedy = f"Save it again: `deft select {saved.dataset} --as {saved.name} ...`."
+        raise InputError(expected, ", ".join(f"another {key}" for key in changed), remedy)
+    return found
+
+
+def _check_model_folder(model: str) -> None:
+    if Path(model).is_absolute() and not Path(model).is_dir():
+        raise InputError(f"the model in {model}, as it was scored", "no such folder", "Put the model back, or score with the one you have.")
+
+
+def _check_enough(kept: pd.DataFrame, saved: Saved) -> None:
+    """One row gives no mean to follow: its loss falls to nothing, and nothing can be told from that."""
+    if len(kept) < 2:
+        found = f"{len(kept)} row{'s' if len(kept) != 1 else ''} in {saved.reference}"
+        raise InputError("a selection of at least 2 rows to train on", found, "Widen its rule or its condition, and save it again.")
+
+
+def _held_out(pairs: Path, most: int) -> tuple[set[str], set[str]]:
+    """(a sample of the rows held out, all rows of the judge split).
+
+    The sample is the same for every run on the dataset, whatever its seed, so that runs can be compared prompt by prompt; a larger one
+    has the rows of a smaller one.
+    """
+    table = pq.read_table(pairs, columns=["id", "split"]).to_pandas()
+    ids, split = table["id"], table["split"].to_numpy()
+    drawn = control(split == "heldout", Ids(ids), most)
+    if drawn.sum() < 2:
+        found = f"{int(drawn.sum())} in {pairs}"
+        raise InputError("at least 2 rows held out, to see what is learned", found, "Import again with --heldout 0.1.")
+    return set(ids[drawn]), set(ids[split == "judge"])
+
+
+def _copy_rows(pairs: Path, target: Path, ids: Collection[str], flipped: Collection[str], saved: Saved, by_id: bool = False) -> None:
+    """These rows, turned round where they are flipped; in the order of the dataset, or by id."""
+    wanted, written = pa.array(ids, pa.string()), 0
+    data = pads.dataset(pairs).scanner(columns=ROWS.names, filter=pc.field("id").isin(wanted))
+    batches = [pa.Table.from_batches(data.to_batches()).sort_by("id")] if by_id else data.to_batches()
+    with pq.ParquetWriter(target, ROWS, compression="zstd") as writer:
+        for batch in batches:
+            writer.write(_turned(batch, flipped))
+            written += len(batch)
+    if written != len(ids):
+        raise InputError(f"the {len(ids):,} rows of {saved.reference} in {pairs}", f"{written:,} of them", "Save the selection again.")
+
+
+def _turned(batch: pa.RecordBatch | pa.Table, flipped: Collection[str]) -> pa.RecordBatch | pa.Table:
+    """Texts and scores of flipped rows in their new order; ranks belong to the places."""
+    flags = [row in flipped for row in batch.column("id").to_pylist()]
+    if not any(flags):
+        return batch
+    for name in ("responses", "scores"):
+        values = [swapped(value) if flag else value for value, flag in zip(batch.column(name).to_pylist(), flags, strict=True)]
+        batch = batch.set_column(batch.schema.get_field_index(name), ROWS.field(name), pa.array(values, ROWS.field(name).type))
+    return batch
+
+
+def _copy_reference(
+    scores: Path, folder: Path, kept: list[str], heldout: list[str], flipped: Collection[str], settings: Settings, about: dict[str, Any]
+) -> int | None:
+    """How many of the kept rows lost tokens to the length limit, None where not all of them are scored.
+
+    Where all are, the base model's log-probabilities, of held-out rows too as far as they are there, need no second forward; unless
+    training is to run in another precision than scoring did: log-ratios would not begin at 0.
+    """
+    wanted = pc.field("id").isin(pa.array([*kept, *heldout], pa.string()))
+    parts = pads.dataset([str(part) for part in sorted(scores.glob("part-*.parquet"))], schema=_SCORED)
+    table = parts.to_table(columns=_SCORED.names, filter=wanted).to_pandas().set_index("id")
+    if not set(kept) <= set(table.index):
+        return None
+    if settings.dtype in (None, about.get("dtype")):
+        logps = [swapped(value) if row in flipped else list(value) for row, value in table["logps"].items()]
+        pq.write_table(pa.table({"id": table.index.to_numpy(), "logps": logps}, REFERENCE), folder / "reference.parquet")
+    return int(np.sum(table.loc[kept, "truncated_tokens"] > 0))
+
+
+_SCORED = pa.schema([*REFERENCE, ("truncated_tokens", pa.int32())])

@@ -1,0 +1,21 @@
+"""One process of a run, as a worker or torchrun starts it: `python -m tests.lm.train_once FOLDER`."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from deft_core.errors import DeftError
+from deft_core.lm.training import train
+from tests.lm.run_folders import Evaluation
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    try:
+        end = train(Path(sys.argv[1]), should_stop=lambda: False, say=lambda _: None, evaluation=Evaluation)
+    except DeftError as error:
+        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        sys.exit(1)
+    print(json.dumps(asdict(end)))
