@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -153,7 +154,14 @@ def test_a_score_set_without_counts_says_to_score_again(scored: Workspace) -> No
 def test_flips_that_d_knows_nothing_of_are_counted(scored: Workspace) -> None:
     assert not opened("discrepancy").caption
     overrides.append(scored, "demo", "flip", light_table(open_view(scored, "demo"))["id"][:3])
-    assert opened("discrepancy").caption[0].value.startswith("3 flips are not in d")
+    assert opened("discrepancy").caption[0].value.startswith("3 flips are not in d: it was counted before")
+
+
+def test_flips_of_rows_that_the_dataset_has_no_longer_are_not_counted(scored: Workspace) -> None:
+    overrides.append(scored, "demo", "flip", ["gone"], known=pd.Index(["gone"]))
+    assert not opened("discrepancy").caption
+    overrides.append(scored, "demo", "flip", light_table(open_view(scored, "demo"))["id"][:1])
+    assert opened("discrepancy").caption[0].value.startswith("1 flip is not in d")
 
 
 def test_one_conversation_is_too_few(workspace: Workspace) -> None:
