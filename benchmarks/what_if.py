@@ -36,6 +36,7 @@ from generated import SOURCES, add_states, generate  # noqa: E402
 from deft_core import queries, what_if  # noqa: E402
 from deft_core.pooled import Head, Pooled, open_head, open_pooled  # noqa: E402
 from deft_core.queries import View  # noqa: E402
+from deft_core.relations import FRACTION, agreement  # noqa: E402
 from deft_core.what_if import Answer, Change  # noqa: E402
 from deft_core.workspace import Workspace  # noqa: E402
 
@@ -114,13 +115,13 @@ def ours(view: View, pooled: Pooled, head: Head, change: Change) -> Answer:
 def compared(rows: pd.DataFrame, found: Answer, pooled: Pooled) -> tuple[float, float]:
     train = pooled.train()
     before, after = rows["reward_chosen"].to_numpy()[train], found.rewards["reward_chosen"][train]
-    return what_if.spearman(before, after), what_if.overlap(before, after)
+    return agreement(before, after)
 
 
 def highest(view: View) -> list[str]:
     table = queries.light_table(view)
     table = table[table["split"] == "train"]
-    return list(table.nlargest(round(what_if.KEPT_FRACTION * len(table)), "reward_chosen")["id"])
+    return list(table.nlargest(int(FRACTION * len(table) + 0.5), "reward_chosen")["id"])
 
 
 # the peer
@@ -146,7 +147,7 @@ def plain(
     pairs = (states @ (d @ head)).reshape(-1, 2)
     frame = rows.assign(chosen=pairs[:, 0], rejected=pairs[:, 1], margin=pairs[:, 0] - pairs[:, 1], mean=pairs.mean(1))
     train = frame[frame["split"] == "train"]
-    count = round(what_if.KEPT_FRACTION * len(train))
+    count = int(FRACTION * len(train) + 0.5)
     both = train["chosen"].nlargest(count).index.intersection(train["reward_chosen"].nlargest(count).index)
     return pairs[:, 0], float(train["chosen"].rank().corr(train["reward_chosen"].rank())), len(both) / count
 

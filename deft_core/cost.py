@@ -20,6 +20,7 @@ BYTES_PER_ACTIVATION = (
     68  # a token, layer and hidden unit in float32: twice the 34 of Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1)
 )
 BYTES_PER_LOGIT = 12  # logits, their softmax and its gradient in float32
+LOGITS_AT_A_TIME = 2048  # words of the vocabulary for each token of a response (`deft_core/lm/head_values.py`)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class ModelSize:
 
 
 def pair_tokens(prompt: Floats, chosen: Floats, rejected: Floats) -> Floats:
-    """Tokens [N] that a pair brings into a training step: prompt and chosen, prompt and rejected."""
-    return 2 * prompt + chosen + rejected
+    """Tokens [N] that a pair brings into a training step: one row of prompt, chosen and rejected, the prompt once as in scoring."""
+    return prompt + chosen + rejected
 
 
 def training_seconds(tokens: float, tokens_per_second: float) -> float:
@@ -40,7 +41,8 @@ def training_seconds(tokens: float, tokens_per_second: float) -> float:
     return FORWARD_PASSES * tokens / tokens_per_second
 
 
-def training_bytes(size: ModelSize, tokens: float) -> float:
-    """Memory of full fine-tuning, one pair a step, whose two sequences have so many tokens; attention scores are not kept."""
+def training_bytes(size: ModelSize, tokens: float, responses: float) -> float:
+    """Memory of full fine-tuning, one pair a step, of so many tokens, of which so many in its responses; attention scores are not kept."""
     activations = tokens * size.layers * size.hidden * BYTES_PER_ACTIVATION
-    return size.parameters * BYTES_PER_PARAMETER + activations + tokens * size.vocabulary * BYTES_PER_LOGIT
+    logits = responses * min(size.vocabulary, LOGITS_AT_A_TIME) * BYTES_PER_LOGIT
+    return size.parameters * BYTES_PER_PARAMETER + activations + logits

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from deft_core.queries import View, texts, user_sql
+from deft_core.queries import View, pairs_of, texts
 from deft_core.queries.relation import what_if_columns
 from deft_core.queries.tokens import response_lists
 
@@ -62,11 +62,12 @@ def flipped_pairs(view: View, flipped: Collection[str]) -> pa.Table | None:
     """The flipped rows as the view `pairs` is to have them, all its columns; None where there are none."""
     if not flipped:
         return None
-    listed = ", ".join("'" + row.replace("'", "''") + "'" for row in sorted(flipped))
-    rows = user_sql(view, f"SELECT * FROM pairs WHERE id IN ({listed})")
-    table = flipped_table(rows.to_pandas(), view, flipped)
-    table["chosen"], table["rejected"] = table["rejected"], table["chosen"]  # the texts of the first best and the worst
-    return pa.Table.from_pandas(table, rows.schema, preserve_index=False)
+    rows = pairs_of(view, sorted(flipped))
+    numbers = rows.select(["id", *(one.name for one in rows.schema if pa.types.is_integer(one.type) or pa.types.is_floating(one.type))])
+    turned = pa.Table.from_pandas(flipped_table(numbers.to_pandas(), view, flipped), numbers.schema, preserve_index=False)
+    texts = {"chosen": rows["rejected"], "rejected": rows["chosen"]}  # of the first best and the worst; no text leaves Arrow
+    columns = {name: rows[name] for name in rows.column_names} | {name: turned[name] for name in turned.column_names} | texts
+    return pa.table(columns, rows.schema)
 
 
 class _Columns:
@@ -112,7 +113,7 @@ def _flip_rankings(new: _Columns, rows: Ints, view: View, what_ifs: Sequence[Seq
             new[name][rows] = np.nan
     places = dict(zip(new.table["id"].iloc[rows], rows, strict=True))
     if "score_chosen" in new:
-        for _, values in texts(view, list(places)).iterrows():
+        for _, values in texts(view, list(places), ["ranks", "scores"]).iterrows():
             for name, value in _source_scores(values).items():
                 new[name][places[values["id"]]] = value
     if view.parts:

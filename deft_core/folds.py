@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deft_core.discrepancy import discrepancy
 from deft_core.pooled import Head, Pooled, direction, rewards_under
+from deft_core.relations import agreement
 from deft_core.reliability import FOLDS, GroupCounts, fold_d, group_of
-from deft_core.what_if import overlap, spearman
 
 __all__ = ["Folds", "above", "compare", "cosine"]
 
@@ -43,13 +43,11 @@ def compare(pooled: Pooled, head: Head, counts: GroupCounts) -> Folds:
     chosen, margin = (_under(pooled, head, ds, column)[train] for column in ("reward_chosen", "reward_margin"))
     crossed, crossed_margin = (np.take_along_axis(values, 1 + other[:, None], axis=1)[:, 0] for values in (chosen, margin))
     whole, *folds = chosen.T
-    between = spearman(*folds), overlap(*folds)
     return Folds(
         int(train.sum()),
         cosine(*ds[1:]),
-        *between,
-        spearman(whole, crossed),
-        overlap(whole, crossed),
+        *agreement(*folds),
+        *agreement(whole, crossed),
         above(margin[:, 0]),
         above(crossed_margin),
     )

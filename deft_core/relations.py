@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["FRACTION", "Ranks", "Relations", "length_ties", "ranks", "relations"]
+__all__ = ["FRACTION", "Ranks", "Relations", "agreement", "length_ties", "ranks", "relations"]
 
 FRACTION = 0.05  # of the rows, by which the ends of two columns are compared
 CHUNK = 65_536  # rows multiplied at once: a few MB
@@ -61,12 +61,29 @@ def relations(columns: Mapping[str, Ranks], fraction: float = FRACTION) -> Relat
         left = [_among(columns[name], common) for name in one]
         right = left if one is other else [_among(columns[name], common) for name in other]
         here, there = ([place[name] for name in group] for group in (one, other))
-        count = max(1, int(fraction * common.sum() + 0.5))
+        count = _end_rows(int(common.sum()), fraction)
         found = (_correlations(left, right), _overlaps(left, right, count), _overlaps(_turned(left), _turned(right), count))
         rows[np.ix_(here, there)] = rows[np.ix_(there, here)] = common.sum()
         for array, block in zip((correlation, lowest, highest), found, strict=True):
             array[np.ix_(here, there)], array[np.ix_(there, here)] = block, block.T
     return Relations(names, rows, correlation, lowest, highest)
+
+
+def agreement(one: Numbers, other: Numbers, fraction: float = FRACTION) -> tuple[float, float]:
+    """(rank correlation, share of the highest rows in common) of two columns [n], as `relations` has them; NaN and 0 without rows."""
+    common = np.isfinite(one) & np.isfinite(other)
+    if not common.any():
+        return float("nan"), 0.0
+    left, right = [ranks(one[common])], [ranks(other[common])]
+    right = left if np.array_equal(left[0], right[0]) else right
+    highest, others = _turned(left), _turned(right)
+    shares = _overlaps(highest, highest if right is left else others, _end_rows(int(common.sum()), fraction))
+    return float(_correlations(left, right)[0, 0]), float(shares[0, 0])
+
+
+def _end_rows(rows: int, fraction: float) -> int:
+    """How many rows an end has: rounded as a rule's fraction is (selection.py), at least one."""
+    return max(1, int(fraction * rows + 0.5))
 
 
 def _alike(columns: Mapping[str, Ranks]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """Selections on disk: immutable versions, each with its rule, its rows and the fingerprints of what it was made from.
 
 selections/<name>/v<k>/ holds selection.json and kept.parquet (id, flipped, by, value; sorted by id) and appears whole or not at all. A
-version's number is never given to another one, not even after it was deleted: `.v<k>.deleted` stays in its place.
+version's number is never given to another one, not even after it was deleted or renamed: `.v<k>.deleted` stays in its place.
 A version is named `name@2` or `name@v2`; the name alone is its newest version.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -266,13 +267,36 @@ def _fingerprint(rule: Rule, rows: pd.DataFrame, fingerprints: Mapping[str, str 
 
 
 def rename(workspace: Workspace, name: str, new: str) -> None:
-    """All versions under another name."""
-    _existing(workspace, name)
+    """All versions under another name. Their numbers stay taken under the old one: a new selection of that name goes on after them."""
+    there = _existing(workspace, name)
     source, target = workspace.selection(name), workspace.selection(new)
-    if target.exists():
-        what = "is taken" if versions(workspace, new) else "was that of a deleted selection"
+    in_use = target.is_dir() and any(not _DELETED.fullmatch(path.name) for path in target.iterdir())
+    if in_use or any(_taken(source, target, number) for number in there):
+        what = "is taken" if in_use else "was that of another selection"
         raise InputError("a new name for the selection", f"{new!r}, which {what}", "Choose another name.")
+    for number in set(_numbers(target, _DELETED)) - set(there):
+        _gone(source, number).mkdir(exist_ok=True)
+    left = source.with_name(f".{name}.{uuid4().hex}.tmp")
+    for number in {*there, *_numbers(source, _DELETED)}:
+        _gone(left, number).mkdir(parents=True)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(source / f"v{number}" / "selection.json", _gone(left, number) / "selection.json")
+    shutil.rmtree(target, ignore_errors=True)
     source.rename(target)
+    left.rename(source)
+
+
+def _gone(folder: Path, number: int) -> Path:
+    """What stays in a version's place; after a renaming with its selection.json, so that the name can be given back."""
+    return folder / f".v{number}.deleted"
+
+
+def _taken(source: Path, target: Path, number: int) -> bool:
+    """Whether another version once had this number under the name wanted."""
+    about = _gone(target, number) / "selection.json"
+    mine = source / f"v{number}" / "selection.json"
+    same = about.is_file() and mine.is_file() and about.read_bytes() == mine.read_bytes()
+    return about.parent.is_dir() and not same
 
 
 def delete(workspace: Workspace, name: str, version: int | None = None) -> list[int]:
@@ -280,7 +304,7 @@ def delete(workspace: Workspace, name: str, version: int | None = None) -> list[
     gone = _existing(workspace, name) if version is None else [int(_folder(workspace, name, version).name[1:])]
     for number in gone:
         folder = workspace.selection(name) / f"v{number}"
-        folder.with_name(f".v{number}.deleted").mkdir(exist_ok=True)
+        _gone(folder.parent, number).mkdir(exist_ok=True)
         scratch = folder.with_name(f".v{number}.{uuid4().hex}.tmp")
         folder.rename(scratch)
         shutil.rmtree(scratch)

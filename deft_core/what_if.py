@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -29,11 +28,11 @@ from deft_core.errors import InputError
 from deft_core.pooled import REWARDS, Head, Pooled, rewards, turned
 from deft_core.queries import View
 from deft_core.queries.relation import column_names, what_if_columns
+from deft_core.relations import agreement
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, replace_atomically
 
 __all__ = [
-    "KEPT_FRACTION",
     "Answer",
     "Change",
     "answer",
@@ -41,12 +40,8 @@ __all__ = [
     "checked_column",
     "counted",
     "kept_by",
-    "overlap",
     "save",
-    "spearman",
 ]
-
-KEPT_FRACTION = 0.05
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -97,7 +92,7 @@ def answer(
     train = pooled.train()
     before, after = _own_rewards(view)[train], found["reward_chosen"][train]
     occurring = masked & (sides[0] + sides[1] > 0)
-    return Answer(d, int(occurring.sum()), found, spearman(before, after), overlap(before, after))
+    return Answer(d, int(occurring.sum()), found, *agreement(before, after))
 
 
 def changed_d(chosen: Ints, rejected: Ints, masked: Mask, smooth: float = 0.0) -> Floats:
@@ -158,26 +153,6 @@ def counted(view: View, pooled: Pooled, rows: Mask, vocabulary: int) -> tuple[In
         for counts, side in ((chosen, pooled.top[here]), (rejected, ~pooled.top[here])):
             np.add(counts, np.bincount(tokens[np.repeat(side & of_responses[here], lengths)], minlength=vocabulary), out=counts)
     return chosen, rejected
-
-
-# agreement
-
-
-def spearman(before: Floats, after: Floats) -> float:
-    """Rank correlation: Pearson's of the ranks, equal values sharing their mean rank; NaN where either column has one value alone."""
-    known = ~(np.isnan(before) | np.isnan(after))
-    x, y = (pd.Series(values[known]).rank().to_numpy() for values in (before, after))
-    x, y = x - x.mean(), y - y.mean()
-    spread = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / spread if spread else float("nan")
-
-
-def overlap(before: Floats, after: Floats, fraction: float = KEPT_FRACTION) -> float:
-    """Of the highest `fraction` of the rows by one column, the share that is among the highest by the other."""
-    known = ~(np.isnan(before) | np.isnan(after))
-    count = max(1, round(fraction * int(known.sum())))
-    highest = [set(np.argsort(-values[known], kind="stable")[:count].tolist()) for values in (before, after)]
-    return len(highest[0] & highest[1]) / count
 
 
 def _own_rewards(view: View) -> Floats:

@@ -152,9 +152,10 @@ class Workspace:
         return self.root / "datasets" / checked_name(name)
 
     def existing_dataset(self, name: str) -> Path:
+        """The folder of a dataset; one whose replacement was killed is put back first."""
         folder = self.dataset(name)
-        if not (folder / "dataset.json").is_file():
-            known = ", ".join(self.dataset_names()) or "none yet"
+        if not (folder / "dataset.json").is_file() and name not in (there := self.dataset_names()):
+            known = ", ".join(there) or "none yet"
             raise NotFoundError(f"a dataset in {self.root}", f"no {name!r} (there: {known})", "Import it with `deft import`.")
         return folder
 

@@ -89,7 +89,7 @@ def _picked(picked: Picked) -> None:
     with changes:
         effects.composition_table(picked)
         effects.overlaps(picked)
-    marks.flips(picked.look)
+    marks.flips(picked.look.decided)
     marks.gone(picked.look)
     save_bar.draw(picked)
     export_bar.draw(picked)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from deft_core import overrides
 from deft_core.queries import open_view
 from deft_core.reliability import Verdict
-from pages.shared import d_resources, how_sure, job_resources, resources, state, token_panel, what_if_panel, widgets
+from pages.shared import d_resources, how_sure, job_resources, marks, resources, state, token_panel, what_if_panel, widgets
 from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.token_panel import Counted
 
@@ -72,13 +71,10 @@ def _figures(counted: Counted) -> None:
 
 
 def _flips(counted: Counted) -> None:
-    events = resources.events(counted.workspace, counted.view.dataset)
-    flipped = len(overrides.replay(events).flipped) if events else 0
-    if flipped:
-        what = widgets.count(flipped, "flip is", "flips are")
-        st.caption(
-            f"{what} not in d: it stays that of its score set. Under what if, the d of a selection's kept rows counts flipped rows turned."
-        )
+    if resources.events(counted.workspace, counted.view.dataset):
+        version = resources.version(counted.view)
+        decided = resources.decided(counted.workspace, counted.view, version, resources.light_table(version, counted.view))
+        marks.flips(decided, "Under what if, the d of a selection's kept rows counts flipped rows turned.")
 
 
 def _figure(label: str, value: str, below: str) -> None:

@@ -51,7 +51,7 @@ def body(frame: Frame) -> None:
         d = _figures(look, scoring, placed)
         if scoring:
             _unusual(frame, scoring)
-        marks.flips(look)
+        marks.flips(look.decided)
         marks.gone(look)
         certainty.problem(placed)
     if not filter_bar.waiting():  # else the rows are not those that the filters name

@@ -57,6 +57,37 @@ def test_duckdb_is_imported_by_queries_alone(path):
         assert not [name for name, _ in imports(path) if name.split(".")[0] == "duckdb"]
 
 
+def literals(tree):
+    """Every string of a module, the words of an f-string put together; docstrings, helps and messages of errors left out."""
+    spoken = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and re.search(r"(Error|Argument|Option|echo)$", ast.unparse(node.func)):
+            spoken |= {id(part) for part in ast.walk(node)}
+        if isinstance(node, ast.Expr):
+            spoken |= {id(node.value)} if isinstance(node.value, ast.Constant) else set()
+        if isinstance(node, ast.JoinedStr):
+            yield "" if id(node) in spoken else "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield "" if id(node) in spoken else node.value
+
+
+SQL = re.compile(r"\b(SELECT\b.+\bFROM|INSERT\s+INTO|CREATE\s+(TABLE|VIEW)|COPY\b.+\bTO)\b", re.DOTALL)  # in capitals, as ours is
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.parts[0] in {"deft_core", "pages"} and p.parts[:2] != ("deft_core", "queries")], ids=str
+)
+def test_sql_stands_in_queries_alone(path):
+    assert not [text for text in literals(ast.parse((ROOT / path).read_text())) if SQL.search(text)]
+
+
+def test_sql_is_found_in_strings_and_f_strings_and_not_in_messages():
+    found = literals(
+        ast.parse('"""SELECT a FROM b"""\nraise InputError("SELECT a FROM b")\nx = f"SELECT {y} FROM pairs"\nz = "SELECT a\\nFROM b"')
+    )
+    assert [text for text in found if SQL.search(text)] == ["SELECT {} FROM pairs", "SELECT a\nFROM b"]
+
+
 def test_command_and_library_start_without_torch():
     modules = "deft_core.cli, deft_core.queries, deft_core.charts, deft_core.importing"
     code = f"import sys, {modules}; print('torch' in sys.modules, 'streamlit' in sys.modules)"

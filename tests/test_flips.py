@@ -175,6 +175,7 @@ def test_a_persons_question_sees_the_rows_as_they_are_flipped(scored):
     assert list(queries.where_ids(view, condition, flipped=flipped)) == [ids[1]]
     assert list(queries.where_ids(view, condition)) == []
     assert flipped_pairs(view, []) is None
+    assert flipped_pairs(view, ["') OR ('' = '"]).num_rows == 0
 
 
 def test_a_search_of_one_field_sees_the_flipped_order(workspace):

@@ -7,8 +7,8 @@ from deft_core.discrepancy import head_vector, rescore
 from deft_core.folds import above, compare, cosine
 from deft_core.pooled import open_head, open_pooled
 from deft_core.queries import light_table, open_view
+from deft_core.relations import agreement
 from deft_core.reliability import fold_d, group_of, read_counts
-from deft_core.what_if import overlap, spearman
 from tests.score_sets import preferences, write_dataset, write_scores
 
 
@@ -37,8 +37,6 @@ def test_folds_are_compared_over_the_training_rows(workspace):
     table = light_table(view).set_index("id").loc[pooled.rows["id"].filter(pooled.train()).to_pylist()]
     own = table["reward_chosen"].to_numpy()
     assert (found.rows, found.cosine) == (48, pytest.approx(cosine(fold_d(counts, 0), fold_d(counts, 1))))
-    assert found.rank_correlation == pytest.approx(spearman(*np.array(chosen).T))
-    assert found.kept_overlap == overlap(*np.array(chosen).T)
-    assert found.cross_rank_correlation == pytest.approx(spearman(own, np.array(crossed)))
-    assert found.cross_kept_overlap == overlap(own, np.array(crossed))
+    assert (found.rank_correlation, found.kept_overlap) == pytest.approx(agreement(*np.array(chosen).T))
+    assert (found.cross_rank_correlation, found.cross_kept_overlap) == pytest.approx(agreement(own, np.array(crossed)))
     assert (found.above, found.cross_above) == (above(table["reward_margin"].to_numpy()), above(np.array(crossed_margin)))

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deft_core.relations import Relations, length_ties, ranks, relations
+from deft_core.relations import Relations, agreement, length_ties, ranks, relations
+from deft_core.rule import Rule
+from deft_core.selection import kept
 
 NONE = np.nan
 
@@ -103,3 +105,27 @@ def test_a_slight_tie_is_hardly_one_and_few_rows_say_little() -> None:
     correlation = np.array([[1.0, 0.05], [0.05, 1.0]])
     many, few = (length_ties(Relations(("length", "a"), np.full((2, 2), n), *[correlation] * 3), "length") for n in (100_000, 2))
     assert many["reading"][0] == "hardly tied to length" and few["reading"][0] == "too little to say"
+
+
+def test_two_columns_agree_as_in_the_matrix() -> None:
+    # ranks 1, 2.5, 2.5, 4 and 2, 1, 3, 4: deviations -1.5, 0, 0, 1.5 and -0.5, -1.5, 0.5, 1.5
+    # sum of products 0.75 + 2.25 = 3; 4.5 and 5: 3 / sqrt(22.5)
+    before, after = np.array([1.0, 5.0, 5.0, 9.0]), np.array([20.0, 10.0, 30.0, 40.0])
+    assert agreement(before, after) == (pytest.approx(3 / math.sqrt(22.5)), 1)  # at least one row: the last in both
+    assert agreement(before, np.array([20.0, 10.0, NONE, 40.0]))[0] == pytest.approx(0.5)  # 1, 2, 3 and 2, 1, 3
+    assert np.isnan(agreement(np.ones(3), np.arange(3.0))[0])
+    assert np.isnan(agreement(np.array([NONE]), np.ones(1))[0]) and agreement(np.array([NONE]), np.ones(1))[1] == 0
+
+
+def test_the_highest_of_two_columns_are_rounded_as_a_rule_is_and_ties_go_by_lot() -> None:
+    rising = np.arange(10.0)
+    # three of ten: rows 9, 8, 7 and rows 0, 8, 7
+    assert agreement(rising, np.array([9.0, 1, 2, 3, 4, 5, 6, 7, 8, 0]), 0.3)[1] == pytest.approx(2 / 3)
+    # a quarter of ten rows, 2.5, is three, as many as a rule keeps: rows 9, 8, 7 and rows 9, 8, 0
+    assert (
+        int(kept(pd.DataFrame({"split": "train", "id": list("abcdefghij"), "value": rising}), Rule(by="value", fraction=0.25)).sum()) == 3
+    )
+    assert agreement(rising, np.array([7.0, 1, 2, 3, 4, 5, 6, 0, 8, 9]), 0.25)[1] == pytest.approx(2 / 3)
+    # half of four: rows 3 and 2; of the other column two of its rows 0, 1, 2 that are alike, each with 2/3: (0 + 2/3) / 2
+    assert agreement(np.arange(4.0), np.array([5.0, 5, 5, 1]), 0.5)[1] == pytest.approx(1 / 3)
+    assert agreement(np.array([1.0, 1, 1, 0]), np.array([4.0, 4, 4, 2]), 0.5)[1] == 1  # the same order, whoever draws the lot

@@ -119,6 +119,30 @@ def test_a_selection_is_renamed_with_its_history(demo):
         selections.read(demo, "best")
 
 
+def test_a_number_is_not_given_again_after_its_selection_was_renamed(demo):
+    for _ in range(3):
+        selections.save(demo, "best", draft())
+    selections.delete(demo, "best", 3)
+    selections.rename(demo, "best", "old")
+    assert selections.versions(demo, "old") == [1, 2] and selections.save(demo, "old", draft()).version == 4
+    assert selections.save(demo, "best", draft("ab")).reference == "best@4"
+    assert [(one.name, one.version) for one in selections.listing(demo)] == [("best", 4), ("old", 4), ("old", 2), ("old", 1)]
+
+
+def test_a_name_can_be_given_back_but_not_to_another_selection(demo):
+    selections.save(demo, "best", draft())
+    selections.save(demo, "other", draft("ab"))
+    selections.rename(demo, "best", "old")
+    with pytest.raises(InputError, match="'best', which was that of another selection"):
+        selections.rename(demo, "other", "best")
+    selections.rename(demo, "old", "best")
+    assert selections.read(demo, "best").reference == "best@1" and selections.save(demo, "old", draft()).version == 2
+    selections.delete(demo, "old")
+    assert selections.save(demo, "best", draft()).version == 2
+    with pytest.raises(InputError, match="'old', which was that of another selection"):
+        selections.rename(demo, "best", "old")  # old@2 was another one
+
+
 def test_the_list_is_newest_first_and_of_one_dataset(demo):
     write_dataset(demo, "plain", preferences(8))
     for name, what in (("a", draft()), ("b", draft(dataset="plain", score_id=None)), ("a", draft("ab"))):

@@ -16,7 +16,7 @@ from deft_core.group_counts import read_counts
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.pooled import REWARDS, open_head, open_pooled, turned
 from deft_core.queries import View, light_table, open_view
-from deft_core.what_if import Answer, Change, answer, changed_d, counted, overlap, save, spearman
+from deft_core.what_if import Answer, Change, answer, changed_d, counted, save
 from deft_core.workspace import Workspace
 from tests.score_sets import Words, preferences, write_demo
 
@@ -37,22 +37,6 @@ def test_masking_and_smoothing_by_hand() -> None:
     assert changed_d(chosen, rejected, masked, 0.5).sum() == pytest.approx(0)
     with pytest.raises(InputError, match="a token left among the rejected responses"):
         changed_d(chosen, rejected, np.array([True, True, False, False]))
-
-
-def test_rank_correlation_with_ties_by_hand() -> None:
-    # ranks 1, 2.5, 2.5, 4 and 2, 1, 3, 4: deviations -1.5, 0, 0, 1.5 and -0.5, -1.5, 0.5, 1.5
-    # sum of products 0.75 + 2.25 = 3; 4.5 and 5: 3 / sqrt(22.5)
-    before, after = np.array([1.0, 5.0, 5.0, 9.0]), np.array([20.0, 10.0, 30.0, 40.0])
-    assert spearman(before, after) == pytest.approx(3 / 22.5**0.5)
-    assert spearman(before, np.array([20.0, 10.0, np.nan, 40.0])) == pytest.approx(0.5)  # 1, 2, 3 and 2, 1, 3
-    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
-
-
-def test_overlap_of_the_highest_rows_by_hand() -> None:
-    before, after = np.arange(10.0), np.array([9.0, 1, 2, 3, 4, 5, 6, 7, 8, 0])
-    # three of ten: rows 9, 8, 7 and rows 0, 8, 7
-    assert overlap(before, after, 0.3) == pytest.approx(2 / 3)
-    assert overlap(before, before) == 1  # at least one row
 
 
 def test_no_change_is_the_d_the_rows_were_scored_with(view: View) -> None:

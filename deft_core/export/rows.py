@@ -16,7 +16,7 @@ from deft_core.export.layouts import flipped
 from deft_core.overrides import Decisions
 from deft_core.preferences import Message, Preference, Response
 from deft_core.queries import View
-from deft_core.queries.relation import PAIR_COLUMNS, own_columns
+from deft_core.queries.relation import PAIR_COLUMNS, SOURCE_SCORES, own_columns
 
 __all__ = ["Row", "beside_table", "rows"]
 
@@ -32,11 +32,15 @@ class Row:
 
 
 def beside_table(kept: pd.DataFrame, light: pd.DataFrame, decisions: Decisions) -> pd.DataFrame:
-    """By id: what the selection says of its rows, notes and tags, and every score column of the light table."""
+    """By id: what the selection says of its rows, notes and tags, and every column of scores in the light table.
+
+    Not the source's own scores: the table has the mean of a ranking's lower answers, a row those of the two that are exported.
+    """
     decided = kept.set_index("id")
     decided["note"] = pd.Series(decisions.notes, dtype=object).reindex(decided.index)
     decided["tags"] = pd.Series({row: list(tags) for row, tags in decisions.tags.items()}, dtype=object).reindex(decided.index)
-    scores = light.set_index("id")[[name for name in light if name not in PAIR_COLUMNS and not str(name).startswith("extra_")]]
+    left = {*PAIR_COLUMNS, *SOURCE_SCORES} - {"id"}
+    scores = light[[name for name in light if name not in left and not str(name).startswith("extra_")]].set_index("id")
     return decided.join(scores.rename(columns={name: f"column_{name}" for name in scores if name in decided}))
 
 
@@ -69,5 +73,7 @@ def _preference(record: Mapping[str, Any]) -> Preference:
 
 
 def _sides(preference: Preference) -> dict[str, float | None]:
-    """The source's scores of the two sides of the pair."""
-    return {"score_chosen": preference.responses[0].score, "score_rejected": preference.responses[-1].score}
+    """The source's scores of the two sides of the pair, and their difference."""
+    chosen, rejected = preference.responses[0].score, preference.responses[-1].score
+    margin = None if chosen is None or rejected is None else chosen - rejected
+    return {"score_chosen": chosen, "score_rejected": rejected, "score_margin": margin}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deft_core.errors import ModelError
 from deft_core.lm.models import LanguageModel
-from deft_core.lm.scoring import Scorer, reference_scores
+from deft_core.lm.scoring import ResponseScore, Scorer, reference_scores
 from deft_core.lm.tokens import TokenRow
 
 __all__ = ["Layout", "choose_layout"]
@@ -43,11 +43,9 @@ def choose_layout(lm: LanguageModel, d: NDArray[np.float64], rows: Sequence[Toke
         except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:  # the architecture's own refusal
             reasons.append(f"{name} cannot run here ({type(error).__name__}: {error})")
             continue
-        pairs = [(s, r, row) for row, ss, rs in zip(rows, scores, reference, strict=True) for s, r in zip(ss, rs, strict=True)]
-        reward = max(abs(s.reward - r[0]) for s, r, _ in pairs)
-        logp = max(float(abs(s.token_logps - r[1]).max(initial=0)) for s, r, _ in pairs)
+        reward, logp = _largest_differences(scores, reference)
         reward_limit, logp_limit = (1e-5, 1e-3) if lm.dtype == torch.float32 else (1e-2, 0.5)
-        if reward <= reward_limit and logp <= logp_limit:
+        if reward <= reward_limit and logp <= logp_limit:  # NaN is within no limit
             return Layout(layout, own_logits, "; ".join(reasons) or None, reward)
         reasons.append(f"{name} differs from a plain forward by {reward:.1e} in reward and {logp:.1e} in a token's log-probability")
     raise ModelError(
@@ -55,3 +53,16 @@ def choose_layout(lm: LanguageModel, d: NDArray[np.float64], rows: Sequence[Toke
         "; ".join(reasons),
         "Use a model of another architecture.",
     )
+
+
+def _largest_differences(
+    scores: Sequence[Sequence[ResponseScore]], reference: Sequence[Sequence[tuple[float, NDArray[np.float32]]]]
+) -> tuple[float, float]:
+    """In reward, of the responses that have tokens (the mean of none is NaN by definition), and in a token's log-probability.
+
+    NaN where one is NaN: Python's max would drop it unless it stood first.
+    """
+    pairs = [both for ours, theirs in zip(scores, reference, strict=True) for both in zip(ours, theirs, strict=True)]
+    rewards = [abs(score.reward - reward) for score, (reward, _) in pairs if len(score.token_rewards)]
+    logps = [np.abs(score.token_logps - expected).max(initial=0) for score, (_, expected) in pairs]
+    return float(np.max(rewards, initial=0)), float(np.max(logps, initial=0))

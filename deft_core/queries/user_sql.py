@@ -22,7 +22,7 @@ from deft_core.errors import InputError
 from deft_core.queries.relation import explained, joined, what_if_view
 from deft_core.queries.view import View
 
-__all__ = ["locked", "user_sql"]
+__all__ = ["locked", "pairs_of", "user_sql"]
 
 
 def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048, flipped: pa.Table | None = None) -> pa.Table:
@@ -45,6 +45,12 @@ def user_sql(view: View, sql: str, *, seconds: float = 60, memory_mb: int = 2048
             ) from None
         finally:
             timer.cancel()
+
+
+def pairs_of(view: View, ids: Sequence[str], *, memory_mb: int = 2048) -> pa.Table:
+    """Some rows as `pairs` has them, all its columns, in no certain order."""
+    with explained(view), locked(view, memory_mb) as connection:
+        return connection.sql("SELECT * FROM pairs WHERE id IN (SELECT unnest(?))", params=[list(ids)]).to_arrow_table()
 
 
 @contextmanager

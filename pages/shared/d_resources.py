@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from deft_core import charts, discrepancy, folds, queries, reliability, what_if
+from deft_core import charts, discrepancy, folds, queries, reliability, selections, what_if
 from deft_core.pooled import Head, Pooled, open_head, open_pooled
 from deft_core.queries import View
 from deft_core.reliability import Bootstrap, GroupCounts, Verdict
@@ -76,9 +76,18 @@ def compared_folds(scored: Version, _view: View, _counts: GroupCounts) -> folds.
     return folds.compare(*states(scored, _view), _counts)
 
 
+def tried(scored: Version, change: what_if.Change, view: View, workspace: Workspace, before: pd.DataFrame) -> Tried:
+    """`before` is the light table. What `change.kept` names is looked up each time: it may be another version now."""
+    if change.kept is None:
+        return _tried(scored, change, None, view, workspace, before)
+    kept = selections.read(workspace, *selections.parse(change.kept))
+    return _tried(scored, replace(change, kept=kept.reference), kept.fingerprint, view, workspace, before)
+
+
 @st.cache_resource(max_entries=3, show_spinner="Rewarding the rows again …")
-def tried(scored: Version, change: what_if.Change, _view: View, _workspace: Workspace, _before: pd.DataFrame) -> Tried:
-    """`change.kept` names a version of a selection, which never changes; `_before` is the light table."""
+def _tried(
+    scored: Version, change: what_if.Change, kept_rows: str | None, _view: View, _workspace: Workspace, _before: pd.DataFrame
+) -> Tried:
     kept, flipped = what_if.kept_by(_workspace, _view.dataset, change.kept) if change.kept else (None, [])
     answer = what_if.answer(_view, *states(scored, _view), change, kept, flipped)
     rewards = [resources.numbers(_before, "reward_chosen"), answer.rewards["reward_chosen"]]

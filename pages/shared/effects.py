@@ -34,10 +34,10 @@ def figures(picked: Picked) -> None:
         _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
         _figure("dropped", f"{train - rows:,}", "training rows")
         if rows and "tokens_chosen" in picked.look.table:
-            tokens = cost.pair_tokens(
-                *(resources.numbers(picked.look.table, f"tokens_{name}", picked.places) for name in ("prompt", "chosen", "rejected"))
+            _cost(
+                picked,
+                *(resources.numbers(picked.look.table, f"tokens_{name}", picked.places) for name in ("prompt", "chosen", "rejected")),
             )
-            _cost(picked, tokens[~np.isnan(tokens)])
         _uncertain(picked)
 
 
@@ -64,22 +64,30 @@ def _by_hand(picked: Picked) -> str | None:
     return f"The rule keeps {picked.kept.sum():,}; by hand {added:,} more are kept and {removed:,} of them dropped."
 
 
-def _cost(picked: Picked, tokens: selection.Floats) -> None:
+def _cost(picked: Picked, prompt: selection.Floats, chosen: selection.Floats, rejected: selection.Floats) -> None:
     """Tokens of one epoch, and what it would take on this device."""
     measured = resources.measured(picked.frame.workspace, picked.look.view)
-    help = "Prompt and chosen, prompt and rejected of every kept pair: what one epoch of a pair loss reads."
+    pairs = cost.pair_tokens(prompt, chosen, rejected)
+    tokens = pairs[~np.isnan(pairs)]
+    help = (
+        "Prompt, chosen and rejected of every kept pair: what one epoch of a pair loss reads, the prompt once for both. DPO and IPO "
+        "read every row once more for the reference, unless it comes from the scores."
+    )
     _figure("tokens an epoch", f"{tokens.sum():,.0f}", f"{tokens.mean():,.0f} a pair" if len(tokens) else "–", help)
     if measured.tokens_per_second:
         seconds = cost.training_seconds(float(tokens.sum()), measured.tokens_per_second)
         speed = f"{measured.tokens_per_second:,.0f} tokens a second that scoring reached on this machine"
-        help = f"An estimate: 3 forward passes (one forward, backward as much as two) at the {speed}."
+        help = f"An estimate: 3 forward passes (one forward, backward as much as two) at the {speed}. "
+        help += "DPO and IPO take one more for the reference, unless it comes from the scores."
         _figure("an epoch, estimated", f"≈ {duration(seconds)}", f"scoring took {duration(measured.seconds)}", help)
     if measured.size and len(tokens):
-        need = cost.training_bytes(measured.size, float(tokens.max()))
+        longest = int(np.nanargmax(pairs))
+        need = cost.training_bytes(measured.size, pairs[longest], chosen[longest] + rejected[longest])
         size = f"{measured.size.parameters / 1e6:,.0f} million parameters"
         help = (
             f"An estimate for full fine-tuning, one pair a step: 16 bytes for each of {size} (weights, gradients, two moments), "
-            f"and activations and logits of the longest kept pair ({tokens.max():,.0f} tokens)."
+            f"activations of the longest kept pair ({pairs[longest]:,.0f} tokens), and {cost.LOGITS_AT_A_TIME:,} logits at a time for each "
+            "token of its responses."
         )
         here = f"of {psutil.virtual_memory().total / 1e9:,.1f} GB here" if measured.device == "cpu" else f"on {measured.device}"
         _figure("memory, estimated", f"≈ {need / 1e9:,.1f} GB", here, help)

@@ -11,7 +11,7 @@ from deft_core.queries import Column, open_view
 from pages.shared import resources, widgets
 from pages.shared.brushing import Look
 from pages.shared.frame import Frame
-from pages.shared.resources import MARKS
+from pages.shared.resources import MARKS, Decided
 
 
 def look_at(frame: Frame, rules: Sequence[Filter]) -> Look:
@@ -27,11 +27,12 @@ def look_at(frame: Frame, rules: Sequence[Filter]) -> Look:
     return Look(view, turned_version, marked, columns, list(rules), decided)
 
 
-def flips(look: Look) -> None:
+def flips(decided: Decided, more: str = "") -> None:
     """How many flips the score set's d knows nothing of."""
-    number = len(look.decided.decisions.flipped)
+    number = len(decided.decisions.flipped)
     if number:
-        st.caption(f"{widgets.count(number, 'flip is', 'flips are')} not in d: it was counted before, and stays that of its score set.")
+        what = widgets.count(number, "flip is", "flips are")
+        st.caption(f"{what} not in d: it was counted before, and stays that of its score set. {more}".strip())
 
 
 def gone(look: Look) -> None:

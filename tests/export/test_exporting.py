@@ -126,6 +126,30 @@ def test_what_rides_along(workspace, folder):
     assert list(whole.columns[:4]) == ["prompt", "responses", "ranks", "response_scores"]
 
 
+def test_the_sources_scores_are_those_of_the_answers_exported(workspace, folder):
+    prompt = (Message("user", "q"),)
+    made = [
+        Preference(prompt, (Response("a", 1, 9.0), Response("b", 2, 5.0), Response("c", 3, 1.0))),
+        Preference(prompt, (Response("d", 1, 9.0), Response("e", 2, 5.0), Response("f", 3, 1.0))),  # to be flipped
+        Preference(prompt, (Response("g", 1), Response("h", 2))),  # the source has no scores
+    ]
+    ids = write_dataset(workspace, "rated", made)
+    select(workspace, "rated", {ids[1]})
+    export(workspace, "best", folder / "rated.jsonl", "llamafactory")
+    records = {record["deft_id"]: record for record in lines(folder / "rated.jsonl")}
+    whole = queries.light_table(queries.open_view(workspace, "rated")).set_index("id")
+    assert whole.loc[ids[0], "score_rejected"] == 3  # of the table: (5 + 1) / 2, but the answer exported is c alone
+    sides = [(*(records[row][side]["value"] for side in ("chosen", "rejected")), *source_scores(records[row])) for row in ids]
+    assert sides == [("a", "c", 9, 1, 8), ("f", "d", 1, 9, -8), ("g", "h", None, None, None)]  # 9 - 1, 1 - 9
+    select(workspace, "rated", ids=ids[2:])
+    export(workspace, "best", folder / "bare.jsonl", "llamafactory")
+    assert not [name for name in lines(folder / "bare.jsonl")[0] if "score" in name]
+
+
+def source_scores(record):
+    return [record[f"deft_score_{name}"] for name in ("chosen", "rejected", "margin")]
+
+
 def test_a_lost_score_set_is_said(workspace, folder):
     made = preferences(8)
     ids = write_dataset(workspace, "made", made)

@@ -52,12 +52,24 @@ def test_orpo_written_out():
     assert found.rows.item() == pytest.approx(math.log(2) - 0.1 * math.log(0.8))
 
 
-def test_orpo_of_a_response_the_model_is_certain_of_is_finite():
+def test_orpo_of_a_response_the_model_is_certain_of_is_finite_and_pushes_it_no_further():
+    # s = 0 is held at -1e-7: log-odds -1e-7 - log(1 - e^-1e-7) = 16.1181; of s = -1: -1 - log(1 - e^-1) = -0.5413
+    # without the clamp the gradient of log-odds, 1 / (1 - p), is infinite at p = 1; of s = -1 it is 1 / (1 - e^-1) = 1.5820
     lp = torch.tensor([0.0, -1.0], requires_grad=True)
-    loss = orpo(lp[:1], lp[1:], torch.ones(1), torch.ones(1), weight=0.1).rows.sum()
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert torch.isfinite(lp.grad).all()
+    chosen_certain = orpo(lp[:1], lp[1:], torch.ones(1), torch.ones(1), weight=0.1).rows.sum()
+    # compared 16.1181 + 0.5413 = 16.6594: -s_c = 0, and 0.1 log(1 + e^-16.6594) = 0.1 * 5.820e-8
+    assert chosen_certain.item() == pytest.approx(5.820e-9, rel=1e-3, abs=0)
+    chosen_certain.backward()
+    # chosen: -1 of the likelihood and 0 of the ranking; rejected: 0.1 * 5.820e-8 * 1.5820
+    assert lp.grad.tolist() == [-1.0, pytest.approx(9.207e-9, rel=1e-3, abs=0)]
+
+    lp.grad = None
+    rejected_certain = orpo(lp[1:], lp[:1], torch.ones(1), torch.ones(1), weight=0.1).rows.sum()
+    # compared -16.6594: -s_c = 1, and 0.1 log(1 + e^16.6594) = 1.66594
+    assert rejected_certain.item() == pytest.approx(2.66594, abs=1e-5)
+    rejected_certain.backward()
+    # rejected: 0, clamped; chosen: -1 - 0.1 * 1 * 1.5820
+    assert lp.grad.tolist() == [0.0, pytest.approx(-1.15820, abs=1e-5)]
 
 
 def test_pro_written_out():

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from deft_core.errors import ModelError
+from deft_core.lm import selfcheck
 from deft_core.lm.models import Head, load
 from deft_core.lm.scoring import Scorer, head_pass, reference_scores
 from deft_core.lm.selfcheck import choose_layout
-from deft_core.lm.tokens import token_rows
+from deft_core.lm.tokens import TokenRow, token_rows
 from tests.conftest import small_rows
 from tests.tiny_model import save_model
 
@@ -134,3 +135,36 @@ def test_a_head_that_w_does_not_describe_uses_the_models_own_logits(lm):
     chosen = choose_layout(scaled, some_d(), some_rows(lm.tokenizer, count=4), batch_tokens=512)
     assert (chosen.layout, chosen.own_logits) == ("plain", True)
     assert "prefix-shared differs from a plain forward" in chosen.reason
+
+
+class ScorerWithNaN(Scorer):
+    """Its prefix-shared layout gives NaN for the response at `place`: the reward, or the log-probability of its last token."""
+
+    place, in_reward = 0, True
+
+    def score(self, rows):
+        scores = super().score(rows)
+        if self.layout == "prefix-shared":
+            found = [score for of_row in scores for score in of_row][self.place]
+            if self.in_reward:
+                object.__setattr__(found, "reward", float("nan"))
+            else:
+                found.token_logps[-1] = np.nan
+        return scores
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("in_reward", [True, False])
+def test_a_layout_that_gives_nan_is_not_used_wherever_it_stands(lm, monkeypatch, place, in_reward):
+    monkeypatch.setattr(selfcheck, "Scorer", type("Faulty", (ScorerWithNaN,), {"place": place, "in_reward": in_reward}))
+    chosen = choose_layout(lm, some_d(), some_rows(lm.tokenizer, count=4), batch_tokens=512)
+    assert chosen.layout == "plain"
+    assert ("nan in reward" if in_reward else "nan in a token's log-probability") in chosen.reason
+    assert 0 <= chosen.reward_difference <= 1e-5
+
+
+def test_a_response_without_tokens_has_no_reward_to_compare(lm):
+    rows = [TokenRow([65, 66], [[], [67, 68]], [True, True]), *some_rows(lm.tokenizer, count=2)]
+    chosen = choose_layout(lm, some_d(), rows, batch_tokens=512)
+    assert (chosen.layout, chosen.reason) == ("prefix-shared", None)
+    assert 0 <= chosen.reward_difference <= 1e-5  # a number, although the empty mean is none

@@ -133,11 +133,12 @@ def test_tokens_time_and_memory_are_those_of_the_kept_rows(scored: Workspace) ->
     write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
     app = opened("curate", fraction="0.25")
     rows = table(scored)[kept(table(scored), Rule(fraction=0.25))]
-    tokens = 2 * rows["tokens_prompt"] + rows["tokens_chosen"] + rows["tokens_rejected"]
+    responses = rows["tokens_chosen"] + rows["tokens_rejected"]
+    tokens = rows["tokens_prompt"] + responses
     assert metric(app, "tokens an epoch") == f"{tokens.sum():,.0f}"
     assert metric(app, "an epoch, estimated") == f"≈ {round(3 * tokens.sum() / 310)} s"  # 310 tokens a second
     vocabulary, hidden = np.load(about.with_name("head.npy")).shape
-    need = cost.training_bytes(cost.ModelSize(35_040, 2, hidden, vocabulary), tokens.max())
+    need = cost.training_bytes(cost.ModelSize(35_040, 2, hidden, vocabulary), tokens.max(), responses[tokens.idxmax()])
     assert metric(app, "memory, estimated") == f"≈ {need / 1e9:,.1f} GB"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -9,7 +10,7 @@ from deft_core import overrides
 from deft_core.discrepancy import find_tokens, read_table
 from deft_core.queries import light_table, open_view, rows_with_token
 from deft_core.rule import Rule
-from deft_core.selections import Draft, save
+from deft_core.selections import Draft, read, rename, save
 from deft_core.workspace import Workspace
 from tests.pages.driving import address, body_text, checked, metric, opened, widget
 from tests.score_sets import write_demo
@@ -105,6 +106,22 @@ def test_d_of_the_rows_a_selection_keeps(scored: Workspace) -> None:
     assert address(app, "only-kept") == ["few@1"] and not app.error and metric(app, "tokens left out") == "0"
 
 
+def test_a_selection_by_its_name_alone_is_its_newest_version_every_time(scored: Workspace) -> None:
+    table = light_table(open_view(scored, "demo"))
+    rows = table[table["split"] == "train"].assign(flipped=False, by="rule", value=1.0)[["id", "flipped", "by", "value"]]
+    correlations = []
+    for some in (rows.head(12), rows.tail(12)):
+        save(scored, "few", Draft("demo", "tiny", Rule(), some, 36, {}))
+        names = ("few", read(scored, "few").reference)
+        by_name, by_version = (opened("discrepancy", panel="what if", **{"only-kept": name}) for name in names)
+        assert metric(by_name, "rank correlation") == metric(by_version, "rank correlation")
+        correlations.append(metric(by_name, "rank correlation"))
+    assert correlations[0] != correlations[1]
+    rename(scored, "few", "old")
+    app = opened("discrepancy", panel="what if", **{"only-kept": "few"})
+    assert "no 'few'" in app.error[0].value.replace("\\", "")
+
+
 def test_a_what_if_is_saved_as_a_column(scored: Workspace) -> None:
     app = opened("discrepancy", panel="what if", mask="digits", smooth="1")
     widget(app, "text_input", "Save as a column called").set_value("no_digits")
@@ -153,7 +170,14 @@ def test_a_score_set_without_counts_says_to_score_again(scored: Workspace) -> No
 def test_flips_that_d_knows_nothing_of_are_counted(scored: Workspace) -> None:
     assert not opened("discrepancy").caption
     overrides.append(scored, "demo", "flip", light_table(open_view(scored, "demo"))["id"][:3])
-    assert opened("discrepancy").caption[0].value.startswith("3 flips are not in d")
+    assert opened("discrepancy").caption[0].value.startswith("3 flips are not in d: it was counted before")
+
+
+def test_flips_of_rows_that_the_dataset_has_no_longer_are_not_counted(scored: Workspace) -> None:
+    overrides.append(scored, "demo", "flip", ["gone"], known=pd.Index(["gone"]))
+    assert not opened("discrepancy").caption
+    overrides.append(scored, "demo", "flip", light_table(open_view(scored, "demo"))["id"][:1])
+    assert opened("discrepancy").caption[0].value.startswith("1 flip is not in d")
 
 
 def test_one_conversation_is_too_few(workspace: Workspace) -> None:
