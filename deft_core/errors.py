@@ -8,7 +8,7 @@ DeftError
 
 from __future__ import annotations
 
-__all__ = ["DeftError", "InputError", "ModelError", "NotFoundError"]
+__all__ = ["DeftError", "InputError", "ModelError", "NotFoundError", "first_line"]
 
 
 class DeftError(Exception):
@@ -37,3 +37,9 @@ class NotFoundError(DeftError):
 
 class ModelError(DeftError):
     """A model or tokenizer cannot be loaded or used."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without its details; the error's kind where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

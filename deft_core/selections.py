@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deft_core import discrepancy
-from deft_core.errors import DeftError, InputError, NotFoundError
+from deft_core.errors import DeftError, InputError, NotFoundError, first_line
 from deft_core.rule import Rule
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, read_json, write_json
@@ -162,7 +162,7 @@ def kept_rows(workspace: Workspace, name: str, version: int | None = None) -> pd
     try:
         rows: pd.DataFrame = pq.read_table(path, schema=SCHEMA).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        found = str(error).splitlines()[0] if path.is_file() else "no file"
+        found = first_line(error) if path.is_file() else "no file"
         raise InputError(f"the kept rows in {path}", found, "Restore the file, or delete this version.") from None
     return rows
 
