@@ -30,7 +30,7 @@ from deft_core.rule import Rule
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, read_json, write_json
 
-__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "kept_rows", "listing", "newest", "parse"]
+__all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "kept_rows", "listing", "parse"]
 __all__ += ["read", "rename", "restore", "save", "versions"]
 
 SCHEMA = pa.schema([("id", pa.string()), ("flipped", pa.bool_()), ("by", pa.string()), ("value", pa.float64())])
@@ -114,10 +114,6 @@ def _numbers(folder: Path, pattern: re.Pattern[str]) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(match[1]) for path in folder.iterdir() if (match := pattern.fullmatch(path.name)))
-
-
-def newest(workspace: Workspace, name: str) -> int:
-    return _existing(workspace, name)[-1]
 
 
 def _existing(workspace: Workspace, name: str) -> list[int]:
