@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from deft_core import measures
-from deft_core.errors import InputError, NotFoundError
+from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.intervals import Figure, difference
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import read_json
@@ -83,7 +83,7 @@ def read_evaluated(folder: Path) -> Evaluated:
     try:
         rows, neutral = (pd.read_parquet(path) for path in paths[1:])
     except (OSError, ValueError) as error:
-        found = str(error).splitlines()[0]
+        found = first_line(error)
         raise InputError(f"the tables of an evaluation in {folder}", found, f"Evaluate it again: deft evaluate {run.run_id}.") from None
     return Evaluated(run, read_json(paths[0], _KEYS), rows, neutral)
 

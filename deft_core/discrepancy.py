@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 
 __all__ = ["discrepancy", "find_tokens", "frequencies", "head_vector", "moved_tokens", "read_table", "readable", "rescore", "table"]
 
@@ -80,7 +80,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         raise InputError(f"the token table in {path}", found, f"Remove the folder {folder} and score the dataset again.") from None
 
 

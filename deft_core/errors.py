@@ -10,7 +10,7 @@ DeftError
 
 from __future__ import annotations
 
-__all__ = ["DeftError", "InputError", "ModelError", "NonFiniteLoss", "NotFoundError", "OutOfMemory"]
+__all__ = ["DeftError", "InputError", "ModelError", "NonFiniteLoss", "NotFoundError", "OutOfMemory", "first_line"]
 
 
 class DeftError(Exception):
@@ -47,3 +47,9 @@ class NonFiniteLoss(DeftError):  # noqa: N818  (named after what happened)
 
 class OutOfMemory(DeftError):  # noqa: N818
     """A step does not fit into memory."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without its details; the error's kind where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

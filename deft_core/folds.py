@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_core.discrepancy import discrepancy
+from deft_core.group_counts import GroupCounts, group_of
 from deft_core.pooled import Head, Pooled, direction, rewards_under
 from deft_core.relations import agreement
-from deft_core.reliability import FOLDS, GroupCounts, fold_d, group_of
+from deft_core.reliability import FOLDS, fold_d
 
 __all__ = ["Folds", "above", "compare", "cosine"]
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from deft_core.discrepancy import head_vector
-from deft_core.errors import InputError, NotFoundError
+from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.queries import View
 from deft_core.workspace import read_json
 
@@ -140,7 +140,7 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         return pq.read_table(path, columns=list(columns))
     except (OSError, pa.ArrowException) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         raise InputError(f"readable columns {', '.join(columns)} in {path}", found, "Import or score the dataset again.") from None
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deft_core.discrepancy import discrepancy
-from deft_core.group_counts import GROUPS, GroupCounts, group_of, read_counts
+from deft_core.group_counts import GROUPS, GroupCounts
 
-__all__ = ["FOLDS", "GROUPS", "MOSTLY_NOISE", "STABLE", "Bootstrap", "GroupCounts", "Verdict", "bootstrap", "chance", "fold_d"]
-__all__ += ["group_of", "intervals", "noise_constant", "read_counts", "split_half", "top_tokens", "verdict"]
+__all__ = ["FOLDS", "MOSTLY_NOISE", "STABLE", "Bootstrap", "Verdict", "bootstrap", "chance", "fold_d", "intervals", "noise_constant"]
+__all__ += ["split_half", "top_tokens", "verdict"]
 
 FOLDS = 2  # a group's fold: group % FOLDS
 STABLE = 0.9  # reliability from which d is called stable

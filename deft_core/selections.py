@@ -25,13 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deft_core import discrepancy
-from deft_core.errors import DeftError, InputError, NotFoundError
+from deft_core.errors import DeftError, InputError, NotFoundError, first_line
 from deft_core.rule import Rule
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, read_json, write_json
 
 __all__ = ["Comparison", "Draft", "Listed", "Saved", "compare", "compared", "delete", "fingerprints_of", "kept_rows"]
-__all__ += ["listing", "newest", "parse", "read", "rename", "restore", "save", "versions"]
+__all__ += ["listing", "parse", "read", "rename", "restore", "save", "versions"]
 
 SCHEMA = pa.schema([("id", pa.string()), ("flipped", pa.bool_()), ("by", pa.string()), ("value", pa.float64())])
 KEYS = ("dataset", "score_id", "rule", "fingerprints", "decisions", "kept", "dropped", "created", "code", "note", "fingerprint")
@@ -116,10 +116,6 @@ def _numbers(folder: Path, pattern: re.Pattern[str]) -> list[int]:
     return sorted(int(match[1]) for path in folder.iterdir() if (match := pattern.fullmatch(path.name)))
 
 
-def newest(workspace: Workspace, name: str) -> int:
-    return _existing(workspace, name)[-1]
-
-
 def _existing(workspace: Workspace, name: str) -> list[int]:
     there = versions(workspace, name)
     if not there:
@@ -162,7 +158,7 @@ def kept_rows(workspace: Workspace, name: str, version: int | None = None) -> pd
     try:
         rows: pd.DataFrame = pq.read_table(path, schema=SCHEMA).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        found = str(error).splitlines()[0] if path.is_file() else "no file"
+        found = first_line(error) if path.is_file() else "no file"
         raise InputError(f"the kept rows in {path}", found, "Restore the file, or delete this version.") from None
     return rows
 

@@ -21,12 +21,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deft_core.errors import InputError
+from deft_core.group_counts import GroupCounts, group_of
 from deft_core.pooled import REWARDS, Floats, Floats32, Head, Mask, Pooled, direction, directions, rewards_under, vectors_of
-from deft_core.reliability import FOLDS, Bootstrap, GroupCounts, fold_d, group_of
+from deft_core.reliability import FOLDS, Bootstrap, fold_d
 from deft_core.rule import Rule
 
-__all__ = ["CERTAIN", "REACH", "Draws", "can_tell", "chosen_errors", "cross_fitted", "cross_fitted_responses", "draws"]
-__all__ += ["fold_draws", "kept_probability", "response_intervals", "reward_intervals", "uncertain"]
+__all__ = ["CERTAIN", "REACH", "Draws", "can_tell", "chosen_errors", "cross_fitted_responses", "draws"]
+__all__ += ["fold_draws", "kept_probability", "response_intervals", "uncertain"]
 
 CERTAIN = 0.05  # a share of draws up to this, or from 1 - this, is called certain
 HELD_BYTES = 160 * 2**20  # rewards of all rows under as many draws as fit
@@ -56,23 +57,6 @@ def fold_draws(head: Head, counts: GroupCounts) -> Draws | None:
 
 
 # every row
-
-
-def reward_intervals(pooled: Pooled, drawn: Draws, column: str, values: Floats) -> pd.DataFrame:
-    """se, low, high [N] of a reward column, whose own values [N] are given, in the order of the files."""
-    se = np.empty(pooled.rows.num_rows)
-    for rows, under in rewards_under(pooled, column, drawn.us, drawn.offsets, drawn.scale):
-        se[rows] = under.std(axis=1, ddof=1, dtype=np.float64)
-    return pd.DataFrame({"se": se, "low": values - REACH * se, "high": values + REACH * se})
-
-
-def cross_fitted(pooled: Pooled, folds: Draws, column: str) -> Floats:
-    """A reward column [N] under the d of the fold that each row's conversation is not in."""
-    other = FOLDS - 1 - np.array([group_of(name) % FOLDS for name in pooled.rows["conversation"].to_pylist()])
-    found = np.empty(pooled.rows.num_rows)
-    for rows, under in rewards_under(pooled, column, folds.us, folds.offsets, folds.scale):
-        found[rows] = np.take_along_axis(under, other[rows, None], axis=1)[:, 0]
-    return found
 
 
 def can_tell(rule: Rule) -> bool:

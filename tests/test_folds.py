@@ -5,10 +5,11 @@ import pytest
 
 from deft_core.discrepancy import head_vector, rescore
 from deft_core.folds import above, compare, cosine
+from deft_core.group_counts import group_of, read_counts
 from deft_core.pooled import open_head, open_pooled
 from deft_core.queries import light_table, open_view
 from deft_core.relations import agreement
-from deft_core.reliability import fold_d, group_of, read_counts
+from deft_core.reliability import fold_d
 from tests.score_sets import preferences, write_dataset, write_scores
 
 

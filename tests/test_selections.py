@@ -91,7 +91,7 @@ def test_an_old_version_is_restored_as_a_new_one(demo):
     back = selections.restore(demo, "best", 1)
     assert (back.version, back.restores, back.rule, back.fingerprint) == (3, 1, Rule(count=3), first.fingerprint)
     assert selections.kept_rows(demo, "best").equals(selections.kept_rows(demo, "best", 1))
-    assert selections.newest(demo, "best") == 3
+    assert selections.versions(demo, "best") == [1, 2, 3]
 
 
 def test_a_number_is_never_given_again(demo):

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from deft_core import reliability, uncertainty
-from deft_core.discrepancy import read_table
 from deft_core.errors import InputError
-from deft_core.pooled import REWARDS, Part, Pooled, open_head, open_pooled, places, rewards, vectors_of
+from deft_core.group_counts import group_of, read_counts
+from deft_core.pooled import Part, Pooled, open_head, open_pooled, places, rewards, vectors_of
 from deft_core.queries import View, light_table
 from deft_core.rule import Rule
 from deft_core.selection import kept
@@ -20,13 +20,11 @@ from deft_core.uncertainty import (
     Draws,
     can_tell,
     chosen_errors,
-    cross_fitted,
     cross_fitted_responses,
     draws,
     fold_draws,
     kept_probability,
     response_intervals,
-    reward_intervals,
     uncertain,
 )
 
@@ -47,11 +45,10 @@ def by_hand(folder: Path) -> tuple[Pooled, Draws]:
 
 def test_the_standard_error_is_the_deviation_over_the_draws(tmp_path: Path) -> None:
     pooled, drawn = by_hand(tmp_path)
-    found = reward_intervals(pooled, drawn, "reward_chosen", np.array([10.0, 0, 0, 0]))
     # row a: 2, 4, 6, deviation sqrt((4 + 0 + 4) / 2) = 2; row b: 4, 4, 2, mean 10/3, sqrt((4/9 + 4/9 + 16/9) / 2) = sqrt(4/3)
-    assert found["se"][:2].tolist() == pytest.approx([2, (4 / 3) ** 0.5])
-    assert (found["low"][0], found["high"][0]) == pytest.approx((10 - 3.919928, 10 + 3.919928))
+    assert chosen_errors(pooled, drawn, [0, 1]).tolist() == pytest.approx([2, (4 / 3) ** 0.5])
     one = response_intervals(pooled, drawn, 0, np.array([10.0, 0.0]))
+    assert (one["low"][0], one["high"][0]) == pytest.approx((10 - 3.919928, 10 + 3.919928))
     assert one["se"].tolist() == pytest.approx([2, 0]) and one["high"].tolist() == pytest.approx([13.919928, 0])
 
 
@@ -98,21 +95,16 @@ def test_cross_fitting_takes_the_other_fold_by_hand(tmp_path: Path) -> None:
     pooled, drawn = by_hand(tmp_path)
     folds = Draws(drawn.us[:2], drawn.offsets[:2], 2.0)
     # group_of: a 1109, b 1873, both odd: fold 1, so the d of fold 0
-    assert cross_fitted(pooled, folds, "reward_chosen").tolist() == [2, 4, 6, 8]
     assert cross_fitted_responses(pooled, folds, 2).tolist() == [6, 0]
 
 
 def test_every_draw_is_the_reward_under_its_own_d(view: View) -> None:
-    pooled, head, counts = open_pooled(view), open_head(view), reliability.read_counts(view.parts[0].parent)
+    pooled, head, counts = open_pooled(view), open_head(view), read_counts(view.parts[0].parent)
     drawn = reliability.bootstrap(counts, 20)
     vocabulary = len(head.weight)
     whole = [np.bincount(drawn.token_ids, weights=d, minlength=vocabulary) for d in drawn.d]
     under = [rewards(pooled, head, d) for d in whole]
     directions = draws(head, drawn)
-    own = rewards(pooled, head, read_table(view.parts[0].parent)["d"].to_numpy())
-    for column in REWARDS:
-        expected = np.std([one[column] for one in under], axis=0, ddof=1)
-        assert np.allclose(reward_intervals(pooled, directions, column, own[column])["se"], expected, rtol=1e-3)
     chosen = np.stack([one["reward_chosen"] for one in under])
     found = chosen_errors(pooled, directions, [5, -1, 9])
     assert np.allclose(found, [chosen[:, 5].std(ddof=1), np.nan, chosen[:, 9].std(ddof=1)], rtol=1e-4, equal_nan=True)
@@ -127,7 +119,7 @@ def test_the_share_is_that_of_selections_made_draw_by_draw(
 ) -> None:
     monkeypatch.setattr(uncertainty, "HELD_BYTES", held_bytes)
     pooled, head = open_pooled(view), open_head(view)
-    drawn = reliability.bootstrap(reliability.read_counts(view.parts[0].parent), 12)
+    drawn = reliability.bootstrap(read_counts(view.parts[0].parent), 12)
     table = light_table(view)
     order = places(pooled, table["id"].tolist())
     times = np.zeros(ROWS)
@@ -141,19 +133,17 @@ def test_the_share_is_that_of_selections_made_draw_by_draw(
 
 
 def test_a_fold_without_tokens_on_a_side_cannot_be_fitted_across(view: View) -> None:
-    counts = reliability.read_counts(view.parts[0].parent)
+    counts = read_counts(view.parts[0].parent)
     rejected = np.where(counts.groups % 2 == 1, 0, counts.rejected)
     assert fold_draws(open_head(view), replace(counts, rejected=rejected)) is None
 
 
 def test_cross_fitted_rewards_are_those_under_the_other_folds_d(view: View) -> None:
-    pooled, head, counts = open_pooled(view), open_head(view), reliability.read_counts(view.parts[0].parent)
+    pooled, head, counts = open_pooled(view), open_head(view), read_counts(view.parts[0].parent)
     folds = fold_draws(head, counts)
     assert folds is not None
-    under = [rewards(pooled, head, reliability.fold_d(counts, fold)) for fold in (0, 1)]
-    fold = np.array([reliability.group_of(name) % 2 for name in pooled.rows["conversation"].to_pylist()])
+    under = [rewards(pooled, head, reliability.fold_d(counts, fold))["reward_chosen"] for fold in (0, 1)]
+    fold = np.array([group_of(name) % 2 for name in pooled.rows["conversation"].to_pylist()])
     assert set(fold) == {0, 1}
-    for column in REWARDS:
-        expected = np.where(fold == 1, under[0][column], under[1][column])
-        assert np.allclose(cross_fitted(pooled, folds, column), expected, atol=1e-6)
-    assert cross_fitted_responses(pooled, folds, 7)[0] == pytest.approx(cross_fitted(pooled, folds, "reward_chosen")[7], abs=1e-6)
+    found = [cross_fitted_responses(pooled, folds, row)[pooled.chosen[row] - pooled.starts[row]] for row in range(len(fold))]
+    assert np.allclose(found, np.where(fold == 1, under[0], under[1]), atol=1e-6)

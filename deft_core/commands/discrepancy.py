@@ -28,13 +28,13 @@ def discrepancy(
     as_json: Json = False,
 ) -> None:
     """List the tokens that separate chosen from rejected, with intervals, and say how reliable d is."""
-    from deft_core import queries, reliability
+    from deft_core import group_counts, queries, reliability
     from deft_core.discrepancy import read_table
 
     view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
     if view.discrepancy is None:
         raise NotFoundError(f"scores of {name!r}", "none yet", f"Score it with `deft score {name}`.")
-    counts = reliability.read_counts(view.discrepancy.parent)
+    counts = group_counts.read_counts(view.discrepancy.parent)
     curve = reliability.split_half(counts)
     verdict = reliability.verdict(curve, counts.conversations, reliability.chance(counts))
     tops = reliability.top_tokens(read_table(view.discrepancy.parent), reliability.bootstrap(counts), top)

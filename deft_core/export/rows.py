@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.export.layouts import flipped
 from deft_core.overrides import Decisions
 from deft_core.preferences import Message, Preference, Response
@@ -55,7 +55,7 @@ def rows(view: View, beside: pd.DataFrame) -> Iterator[Row]:
             decided: list[dict[str, Any]] = beside.iloc[places[there]].to_dict("records")  # type: ignore[assignment]
             yield from (_row(record, known, names) for record, known in zip(records, decided, strict=True))
     except (pa.ArrowException, OSError) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         raise InputError(f"readable rows in {view.pairs}", found, f"Import {view.dataset!r} again.") from error
 
 

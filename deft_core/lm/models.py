@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deft_core.errors import ModelError
+from deft_core.errors import ModelError, first_line
 from deft_core.lm import default_model
 
 __all__ = ["Head", "LanguageModel", "fingerprint", "load", "local_folder", "pick_device", "short_name"]
@@ -91,7 +91,7 @@ def local_folder(name: str, say: Callable[[str], None] = lambda _: None) -> Path
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{default_model.DEFAULT_MODEL}, a folder with a model, or the id of a model on the Hub",
-            f"{name!r}: no such folder, and the Hub says: {_first_line(error)}",
+            f"{name!r}: no such folder, and the Hub says: {_quoted(error)}",
             "Check the name, or download the model on a machine that reaches the Hub and name its folder.",
         ) from error
 
@@ -129,7 +129,7 @@ def load(name: str, folder: Path, device: torch.device | None = None, dtype: tor
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"a causal language model that transformers can load from {folder}",
-            _first_line(error),
+            _quoted(error),
             "Use a decoder-only model with a tokenizer, saved as safetensors, that needs no code of its own.",
         ) from error
     model = model.to(device).eval()
@@ -149,6 +149,5 @@ def head_of(model: Any) -> Head:
     return Head(output.weight.detach(), None if bias is None else bias.detach(), float(scale) / float(divisor), float(cap) if cap else None)
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return json.dumps(text.splitlines()[0][:300], ensure_ascii=False) if text else type(error).__name__
+def _quoted(error: BaseException) -> str:
+    return json.dumps(first_line(error)[:300], ensure_ascii=False)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.lm import prefix_batch
 from deft_core.lm.collator import Batching
 from deft_core.lm.losses import Objective
@@ -31,7 +31,7 @@ def read_references(folder: Path) -> dict[str, list[float]]:
     try:
         columns = pq.read_table(path, columns=["id", "logps"]).to_pydict()
     except (OSError, pa.ArrowException) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         raise InputError(f"reference log-probabilities in {path}", found, "Remove the file; they are computed again.") from None
     return dict(zip(columns["id"], columns["logps"], strict=True))
 

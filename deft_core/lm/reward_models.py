@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from deft_core.errors import ModelError
+from deft_core.errors import ModelError, first_line
 from deft_core.lm import models
 from deft_core.lm.tokens import Conversation
 
@@ -76,7 +76,7 @@ def _load(name: str, kind: Any, words: str, say: Callable[[str], None]) -> tuple
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model, found = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
+        reason = first_line(error)[:300]
         remedy = "Name another model, saved as safetensors, that needs no code of its own."
         raise ModelError(f"{words} in {folder}", reason, remedy) from error
     if found["missing_keys"]:  # transformers has filled them with random numbers

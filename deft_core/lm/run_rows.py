@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.tokens import token_rows
 from deft_core.lm.train_batch import TrainRow
@@ -20,7 +20,7 @@ def read_rows(path: Path, lm: LanguageModel, max_length: int) -> list[TrainRow]:
     try:
         columns = pq.read_table(path, columns=["id", "prompt", "responses", "ranks", "scores"]).to_pydict()
     except (OSError, pa.ArrowException) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         raise InputError(f"the rows of a run in {path}", found, "Restore the run folder, or start the run again.") from None
     tokens = token_rows(lm.tokenizer, columns["prompt"], columns["responses"], min(max_length, lm.longest))
     scores = [own or [None] * len(ranks) for own, ranks in zip(columns["scores"], columns["ranks"], strict=True)]

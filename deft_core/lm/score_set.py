@@ -1,7 +1,7 @@
 """A score set: begun once (count tokens, form d, check the layout), then scored part by part, resumed wherever it stopped.
 
-A resumed set runs the same batches as an uninterrupted one, so its scores are the same bits. One process writes a set at
-a time; a second one follows its progress and then finds the work done.
+A resumed set runs the same batches as an uninterrupted one, of its own `batch_tokens`, so its scores are the same bits.
+One process writes a set at a time; a second one follows its progress and then finds the work done.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COUNT_ROWS = 2048  # rows tokenised at a time while counting
 class ScoreSettings:
     model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
     limit: int | None = None  # only the first so many rows by id
-    batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device
+    batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device, or what the set began with
     max_length: int = 1024  # tokens of prompt and one response
 
     def __post_init__(self) -> None:
@@ -84,6 +84,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
         if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
         if score_parts.missing_parts(target, rows, wanted):
+            _check_batches(target, settings)
             with Status(target, say, total=wanted) as status:
                 _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
@@ -103,12 +104,24 @@ def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
             say(status | {"phase": f"process {status.get('pid', '?')} is at work on this score set: {status.get('phase', 'starting')}"})
 
 
+def _check_batches(target: Path, settings: ScoreSettings) -> None:
+    """A set goes on with the batches it began with: sums depend on them in the last bits."""
+    asked = settings.batch_tokens
+    if asked is None or not (target / "score.json").is_file():
+        return
+    own = read_json(target / "score.json")["batch_tokens"]
+    if asked != own:
+        raise InputError(
+            f"--batch-tokens {own}, with which {target.name} began", str(asked), "Leave --batch-tokens out: it goes on with its own."
+        )
+
+
 def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
     status.update(phase="loading the model")
     lm = models.load(settings.model, folder)
     if not (target / "score.json").is_file():
         _begin(pairs, target, lm, settings, about, status)
-    _score_parts(pairs, target, lm, settings.batch_tokens or lm.batch_tokens, wanted, status)
+    _score_parts(pairs, target, lm, wanted, status)
 
 
 def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
@@ -186,10 +199,10 @@ def _known(ids: list[int], vocabulary: int) -> list[int]:
     return ids
 
 
-def _score_parts(pairs: Path, target: Path, lm: LanguageModel, batch_tokens: int, wanted: int, status: Status) -> None:
+def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, status: Status) -> None:
     about = read_json(target / "score.json")
     d = discrepancy.read_table(target)["d"].to_numpy(np.float64)
-    scorer = Scorer(lm, d, about["layout"], batch_tokens, about["own_logits"])
+    scorer = Scorer(lm, d, about["layout"], about["batch_tokens"], about["own_logits"])
     ids = score_parts.ordered_ids(pairs)
     missing = score_parts.missing_parts(target, len(ids), wanted)
     done = wanted - sum(end - start for _, start, end in missing)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from deft_core import processes
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.noise import stored
 from deft_core.noise.batch import COLUMNS, Batch
 from deft_core.noise.signals import gatherers
@@ -52,7 +52,7 @@ def _compute(workspace: Workspace, dataset: str, info: dict[str, Any], scratch: 
             found, notes = columns(_batches(pairs), scratch, lambda phase, rows: _tell(status, phase, rows, info["rows_kept"]))
             ids = pairs.read(columns=["id"])
     except pa.ArrowException as error:
-        raise InputError(f"readable texts of {dataset!r}", str(error).splitlines()[0], f"Import {dataset!r} again.") from error
+        raise InputError(f"readable texts of {dataset!r}", first_line(error), f"Import {dataset!r} again.") from error
     table = pa.table({"id": ids.column("id").combine_chunks()} | found)
     about = {"fingerprint": info["fingerprint"], "notes": notes, "seconds": round(time.monotonic() - began, 3)}
     stored.write(workspace.noise(dataset), table, about | {"created": datetime.now(UTC).isoformat(timespec="seconds")})

@@ -1,7 +1,8 @@
 """The only SQL: one function asks one question of a dataset joined with one of its score sets.
 
 `open_view(workspace, dataset, score_id)` names the files; every other function takes that `View` and opens a DuckDB connection of its
-own in memory. Values are bound; a column name from outside goes through DuckDB's expression objects, never into a string of SQL. tests/test_architecture.py looks for SQL anywhere else.
+own in memory. Values are bound; a column name from outside goes through DuckDB's expression objects, never into a string of SQL.
+tests/test_architecture.py looks for SQL anywhere else.
 
 For the command: `user_sql(view, sql, seconds=60, memory_mb=2048) -> pyarrow.Table` runs one read-only SELECT over the view `pairs`.
 """

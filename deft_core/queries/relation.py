@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation, Expression, FunctionExpression
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.noise import stored
 from deft_core.queries.view import View
 
@@ -165,7 +165,7 @@ def explained(view: View, asked: str | None = None) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, MemoryError):
         raise too_large() from None
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        found = str(error).strip().splitlines()[0]
+        found = first_line(error)
         if asked is None:
             remedy = f"Import {view.dataset!r} again, or remove the damaged score set, what-if or noise.parquet."
             raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error

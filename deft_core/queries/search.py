@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.queries.relation import connected, explained, frame_of
 from deft_core.queries.view import View
 
@@ -52,6 +52,4 @@ def check_pattern(pattern: str) -> None:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
     except duckdb.Error as error:
-        raise InputError(
-            "a regular expression", f"{pattern!r} ({str(error).splitlines()[0]})", "Mend it, or search for the plain text."
-        ) from None
+        raise InputError("a regular expression", f"{pattern!r} ({first_line(error)})", "Mend it, or search for the plain text.") from None

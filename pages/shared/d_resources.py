@@ -14,9 +14,10 @@ import pandas as pd
 import streamlit as st
 
 from deft_core import charts, discrepancy, folds, queries, reliability, selections, what_if
+from deft_core.group_counts import GroupCounts, read_counts
 from deft_core.pooled import Head, Pooled, open_head, open_pooled
 from deft_core.queries import View
-from deft_core.reliability import Bootstrap, GroupCounts, Verdict
+from deft_core.reliability import Bootstrap, Verdict
 from deft_core.workspace import Workspace
 from pages.shared import resources
 from pages.shared.resources import Version
@@ -54,7 +55,7 @@ def token_table(begun: Version, _folder: Path) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=4, show_spinner="Drawing conversations again …")
 def sure(begun: Version, _folder: Path) -> Sure:
-    counts = reliability.read_counts(_folder)
+    counts = read_counts(_folder)
     curve = reliability.split_half(counts)
     constant = reliability.noise_constant(*curve[["conversations", "cosine"]].iloc[-1]) if len(curve) else math.inf
     verdict = reliability.verdict(curve, counts.conversations, reliability.chance(counts))

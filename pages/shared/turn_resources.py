@@ -6,6 +6,7 @@ too long where rows change with every move of a slider.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from deft_core import queries
 from deft_core.queries import View
 from deft_core.reading import excerpt
 
+_log = logging.getLogger("deft.pages")
 CHARACTERS = 120  # shown
 READ_CHARACTERS = 200  # white space is folded before a text is cut
 
@@ -45,8 +47,12 @@ def _reader() -> ThreadPoolExecutor:
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _all(pairs_version: tuple[str, int, int], _view: View) -> Future[Turns]:
     def read() -> Turns:
-        table = queries.last_turns(_view, READ_CHARACTERS)
-        return Turns(np.array(table["id"].to_pylist(), dtype=bytes), table["text"].combine_chunks())
+        try:
+            table = queries.last_turns(_view, READ_CHARACTERS)
+            return Turns(np.array(table["id"].to_pylist(), dtype=bytes), table["text"].combine_chunks())
+        except Exception:  # heard of here alone: the pages ask the file, as before they were read
+            _log.exception("The last turns of %s cannot be held in memory", _view.dataset)
+            raise
 
     return _reader().submit(read)
 

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from deft_core import cli
 from deft_core.discrepancy import read_table
 from deft_core.errors import InputError, NotFoundError
-from deft_core.reliability import bootstrap, read_counts
+from deft_core.group_counts import read_counts
+from deft_core.reliability import bootstrap
 from tests.score_sets import preferences, write_dataset
 from tests.test_cli import deft
 

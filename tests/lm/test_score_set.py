@@ -128,6 +128,30 @@ def test_a_limited_set_goes_on_to_the_same_bits_as_one_scored_at_once(small, set
     assert [part.read_bytes() for part in parts(small, report.score_id)] == first
 
 
+def test_a_set_goes_on_with_its_own_batches_whatever_suits_the_device(small, settings):
+    whole = score(small, "small", ScoreSettings(settings.model, batch_tokens=150))
+    first = [part.read_bytes() for part in parts(small, whole.score_id)]
+    for path in small.score_set("small", whole.score_id).iterdir():
+        path.unlink()
+    score(small, "small", ScoreSettings(settings.model, limit=16, batch_tokens=150))
+    report = score(small, "small", ScoreSettings(settings.model))  # without a word: not 512, which suits the device
+    assert [part.read_bytes() for part in parts(small, report.score_id)] == first
+    assert read_json(small.score_set("small", report.score_id) / "score.json")["batch_tokens"] == 150
+
+
+def test_a_set_does_not_go_on_with_other_batches_that_are_asked_for(small, settings, monkeypatch):
+    report = score(small, "small", ScoreSettings(settings.model, limit=16, batch_tokens=150))
+    folder = small.score_set("small", report.score_id)
+    before = (folder / "status.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(score_set.models, "load", lambda *_: pytest.fail("the model was loaded"))
+        with pytest.raises(InputError, match=r"--batch-tokens 150, with which .* began; found 151") as caught:
+            score(small, "small", ScoreSettings(settings.model, batch_tokens=151))
+    assert "Leave --batch-tokens out" in str(caught.value)
+    assert (folder / "status.json").read_bytes() == before  # what is scored stays as it is, and goes on
+    assert score(small, "small", ScoreSettings(settings.model, batch_tokens=150)).pairs == 60
+
+
 def test_finished_parts_are_not_computed_again(small, settings):
     report = score(small, "small", settings)
     whole = parts(small, report.score_id)

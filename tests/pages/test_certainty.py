@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deft_core import overrides, reliability, uncertainty
+from deft_core.group_counts import read_counts
 from deft_core.pooled import open_head, open_pooled, places
 from deft_core.queries import View, light_table, open_view
 from deft_core.rule import Rule
@@ -22,7 +23,7 @@ def view(scored: Workspace) -> View:
 def shares(view: View, rule: Rule, count: int) -> dict[str, float]:
     """The kept probability of every training row, by id."""
     pooled = open_pooled(view)
-    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(reliability.read_counts(view.parts[0].parent)))
+    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(read_counts(view.parts[0].parent)))
     found = uncertainty.kept_probability(pooled, drawn, rule, pooled.train(), count)
     return dict(zip(np.array(pooled.rows["id"].to_pylist())[pooled.train()], found[pooled.train()], strict=True))
 
@@ -32,7 +33,7 @@ def table(app):
 
 
 def test_the_figure_of_d_has_its_verdict(scored: Workspace, view: View) -> None:
-    counts = reliability.read_counts(view.parts[0].parent)
+    counts = read_counts(view.parts[0].parent)
     expected = reliability.verdict(reliability.split_half(counts), counts.conversations, reliability.chance(counts))
     assert metric(opened("explore"), "d") == expected.state
 
@@ -63,7 +64,7 @@ def test_a_flipped_row_has_the_place_of_its_other_answer(scored: Workspace, view
     row = light.loc[(light["split"] == "train") & (light["n_responses"] == 2), "id"].iloc[0]
     overrides.append(scored, "demo", "flip", [row])
     shown = table(opened("explore", places="1", filter='is ["yes"] flipped'))
-    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(reliability.read_counts(view.parts[0].parent)))
+    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(read_counts(view.parts[0].parent)))
     place = int(places(pooled, [row])[0])
     reach = uncertainty.REACH * uncertainty.response_intervals(pooled, drawn, place, np.zeros(2))["se"][1]
     assert np.allclose(shown["reward_chosen"], light.set_index("id").loc[row, "reward_rejected"]) and len(shown) == 1
@@ -79,7 +80,7 @@ def test_a_rule_by_chance_has_no_places_and_says_so(scored: Workspace) -> None:
 
 
 def test_every_answer_has_its_interval_and_its_cross_fitted_reward(scored: Workspace, view: View) -> None:
-    pooled, head, counts = open_pooled(view), open_head(view), reliability.read_counts(view.parts[0].parent)
+    pooled, head, counts = open_pooled(view), open_head(view), read_counts(view.parts[0].parent)
     row = pooled.rows["id"][7].as_py()
     rewards = light_table(view).set_index("id").loc[row, ["reward_chosen", "reward_rejected"]].to_numpy(float)
     drawn = uncertainty.draws(head, reliability.bootstrap(counts))
