@@ -12,14 +12,38 @@ from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 UNKNOWN = "met something it does not know"
-TABS = ("Borderline", "Kept", "Dropped", "Contrast", "Noise", "Decisions", "Conflicts", "Versions")
-LARGE = ("discrepancy", "explore", "curate")
-FILES = [
-    *("datasets/demo/pairs.parquet", "datasets/demo/dataset.json", "datasets/demo/overrides.jsonl", "datasets/demo/noise.parquet"),
-    *("scores/demo/tiny/score.json", "scores/demo/tiny/part-00001.parquet", "scores/demo/tiny/pooled-00001.npy"),
-    *("scores/demo/tiny/discrepancy.parquet", "scores/demo/tiny/counts.parquet", "scores/demo/tiny/head.npy"),
-    *("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"),
+BEGIN = dict.fromkeys(("discrepancy", "explore", "curate"), "There is no dataset yet") | {"overview": "", "datasets": ""}
+STATES = [  # page, rows scored, what it says, a button it offers
+    *(("discrepancy", done, "Click a bar, or search a token", None) for done in (0, 4, 16)),
+    ("discrepancy", None, "this one has no scores yet", "Score it"),
+    ("explore", None, "This dataset has no rewards yet", "keep these"),
+    ("explore", 0, "Scoring has begun", "keep these"),
+    ("explore", 4, "", "find these rows"),
+    ("explore", 16, "Scoring was stopped at 16 of 60 rows", "Go on scoring"),
+    *(("curate", done, "This dataset has no rewards yet: rows can be kept by other columns", "Save 2 rows") for done in (None, 0)),
+    *(("curate", done, "", "Save 1 row") for done in (4, 16)),
 ]
+TABS = {  # what each says; rows of its tables with a rule by turns, without scores, and with four rows scored
+    "Borderline": ("", [[2, 10], [1, 2]]),
+    "Kept": ("", [[2], [1]]),
+    "Dropped": ("", [[25], [25]]),
+    "Contrast": ("", [[1, 4], [4]]),
+    "Noise": ("Nobody has looked through the texts yet", [[], []]),
+    "Decisions": ("Nothing is decided yet", [[], []]),
+    "Conflicts": ("No decision disagrees with this rule", [[], []]),
+    "Versions": ("Nothing is saved yet", [[], []]),
+}
+LARGE = ("discrepancy", "explore", "curate")
+FILES = {  # file: the pages that need it, which name it
+    **dict.fromkeys(("datasets/demo/pairs.parquet", "datasets/demo/dataset.json"), LARGE),
+    **dict.fromkeys(("scores/demo/tiny/score.json", "scores/demo/tiny/part-00001.parquet"), LARGE),
+    **dict.fromkeys(("scores/demo/tiny/discrepancy.parquet", "scores/demo/tiny/counts.parquet"), ("discrepancy",)),
+    **dict.fromkeys(("scores/demo/tiny/pooled-00001.npy", "scores/demo/tiny/head.npy"), ()),  # for what is asked on a click
+    "datasets/demo/overrides.jsonl": (),  # a torn line was never said to be saved
+    "datasets/demo/noise.parquet": ("curate",),
+    **dict.fromkeys(("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"), ("curate",)),
+}
+NAMED_OTHERWISE = {"datasets/demo/noise.parquet": "The file of what was found is damaged"}
 
 
 def said(app: AppTest) -> str:
@@ -28,22 +52,34 @@ def said(app: AppTest) -> str:
     return " ".join(words).replace("\\", "")
 
 
+def test_there_is_a_case_for_every_page() -> None:
+    assert set(BEGIN) == set(PAGES)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_an_empty_workspace_leads_to_data(workspace: Workspace, page: str) -> None:
     app = opened(page)
-    said(app)
-    assert app.button or page == "datasets"
+    words = said(app)
+    assert BEGIN[page] in words and bool(words) == bool(BEGIN[page])
+    labels = [one.label for one in app.button]
+    if page == "datasets":
+        assert len(app.get("file_uploader")) == 1
+    else:
+        assert labels[:2] == ["Load the demo", "Choose a source"] if page == "overview" else labels == ["Bring data"]
 
 
-@pytest.mark.parametrize("page", LARGE)
-@pytest.mark.parametrize("done", [None, 0, 4, 16])
-def test_scores_that_are_missing_or_on_their_way_are_said(workspace: Workspace, page: str, done: int | None) -> None:
+@pytest.mark.parametrize(("page", "done", "words", "button"), STATES)
+def test_scores_that_are_missing_or_on_their_way_are_said(
+    workspace: Workspace, page: str, done: int | None, words: str, button: str | None
+) -> None:
     made = preferences(60)
     ids = write_dataset(workspace, "demo", made)
     if done is not None:
         write_scores(workspace, "demo", made, ids, done=done, state="running" if done < 16 else "stopped")
     app = opened(page)
-    assert said(app) or done
+    found = said(app)
+    assert words in found and bool(words) == bool(found) and not app.error
+    assert button is None or button in [one.label for one in app.button]
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -54,7 +90,10 @@ def test_every_tab_of_curate_does_without_scores(workspace: Workspace, tab: str,
     if done:
         write_scores(workspace, "demo", made, ids, done=done, state="stopped")
     by = {} if done else {"by": "turns"}
-    said(opened("curate", tab=tab, **by))
+    app = opened("curate", tab=tab, **by)
+    found, (words, rows) = said(app), TABS[tab]
+    assert words in found and ("has no rewards yet" in found) == (done is None) and not app.error
+    assert [len(one.value) for one in app.dataframe] == rows[done is not None]
 
 
 @pytest.mark.parametrize("page", LARGE)
@@ -66,7 +105,10 @@ def test_a_damaged_file_is_named_where_it_is_needed(scored: Workspace, page: str
     path.write_bytes(b"{half")
     app = opened(page, **({"tab": "Versions"} if "selections" in file else {"tab": "Noise"} if "noise" in file else {}))
     words = said(app)
-    assert path.name in words or not app.error
+    if page in FILES[file]:
+        assert NAMED_OTHERWISE.get(file, path.name) in words
+    else:
+        assert path.name not in words and not app.error
 
 
 def first_id(workspace: Workspace) -> str:
