@@ -164,21 +164,22 @@ def query(
     name: Name,
     sql: Annotated[str, typer.Argument(help="One SELECT over the view `pairs`.")],
     score_id: ScoreId = None,
-    format: Annotated[str, typer.Option(help="json, csv or parquet, for --out.")] = "json",
+    format: Annotated[str | None, typer.Option(help="json, csv or parquet; else by the ending of --out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer a read-only SQL question about a dataset and its scores."""
     from deft_core import flips, overrides, queries, tables
 
+    form = tables.format_for(out, format)
     view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
     rows = queries.user_sql(view, sql, flipped=flips.flipped_pairs(view, overrides.load(context.obj, name).flipped))
     if out is not None:
-        tables.write(rows, out, format)
+        tables.write(rows, out, form)
         print_values({"rows": rows.num_rows, "path": str(out)}, as_json)
     elif as_json:
         typer.echo(tables.as_json({"rows": rows.to_pylist()}))
-    elif format == "csv":
+    elif form == "csv":
         tables.write_csv(rows, sys.stdout)
     else:
         print_rows("rows", rows.to_pylist(), as_json)

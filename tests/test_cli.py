@@ -65,12 +65,21 @@ def test_score_and_query(small, tiny, tmp_path):
     rows = deft(small, "query", "small", "select count(*) as n, count(reward_chosen) as scored from pairs")["rows"]
     assert rows == [{"n": 60, "scored": 10}]
     out = tmp_path / "rows.csv"
-    written = deft(
-        small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out), "--format", "csv"
-    )
+    written = deft(small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out))
     assert written == {"rows": 10, "path": str(out)}
     assert pd.read_csv(out).columns.tolist() == ["id", "reward_margin"]
     assert deft(small, "query", "small", "select 1 as one from pairs limit 1", "--score-id", report["score_id"])["rows"] == [{"one": 1}]
+
+
+def test_the_ending_of_out_is_the_format(small, tmp_path):
+    sql = "select 1 as a, 'x,y' as b from pairs limit 2"
+    for ending in ("jsonl", "csv", "parquet"):
+        assert deft(small, "query", "small", sql, "--out", str(tmp_path / f"rows.{ending}"))["rows"] == 2
+    assert (tmp_path / "rows.jsonl").read_text() == '{"a": 1, "b": "x,y"}\n' * 2
+    assert (tmp_path / "rows.csv").read_text() == "a,b\n" + '1,"x,y"\n' * 2
+    assert pd.read_parquet(tmp_path / "rows.parquet").to_dict("list") == {"a": [1, 1], "b": ["x,y", "x,y"]}
+    deft(small, "query", "small", sql, "--out", str(tmp_path / "rows.txt"), "--format", "csv")
+    assert (tmp_path / "rows.txt").read_text() == (tmp_path / "rows.csv").read_text()
 
 
 def test_json_has_no_nan(small):
@@ -94,6 +103,9 @@ def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatc
         (("query", "small", "select nothing from pairs"), "nothing"),
         (("query", "small", "select 1", "--out", "/no/such/folder/x.csv"), "/no/such/folder/x.csv"),
         (("query", "small", "select 1", "--out", "x.xls", "--format", "xls"), "'xls'"),
+        (("query", "small", "select 1", "--out", "x.xls"), ".json, .jsonl, .ndjson, .csv, .parquet"),
+        (("query", "small", "select 1", "--out", "x.csv", "--format", "parquet"), "csv by its ending, parquet by --format"),
+        (("query", "small", "select 1", "--format", "parquet"), "--out FILE"),
         (("query", "small", "select 1", "--score-id", "none"), "none"),
         (("import", "x", "--name", "x", "--fields", "prompt"), "prompt"),
         (("score", "small", "--limit", "0"), "--limit"),
@@ -107,7 +119,7 @@ def test_bad_input_is_explained(small, capsys, monkeypatch, arguments, words):
 
 
 def test_what_the_system_refuses_is_explained(small, tmp_path, capsys, monkeypatch):
-    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path)
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path, "--format", "csv")
     assert code == 1
     assert str(tmp_path.name) in err
     (tmp_path / "file").touch()
