@@ -64,6 +64,7 @@ def open_app(
     """Open the dashboard on localhost."""
     from deft_core import dashboard
 
+    dashboard.check_port(port)
     if demo:
         dashboard.prepare_demo(context.obj, lambda words: typer.echo(words, err=True))
     dashboard.serve(context.obj, port)

@@ -99,6 +99,7 @@ def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatc
     [
         (("import", "missing.json", "--name", "x"), "missing.json"),
         (("import", "missing.json", "--name", "../x"), "'../x'"),
+        (("app", "--port", "99999"), "99999"),
         (("query", "small", "delete from pairs"), "SELECT"),
         (("query", "small", "select nothing from pairs"), "nothing"),
         (("query", "small", "select 1", "--out", "/no/such/folder/x.csv"), "/no/such/folder/x.csv"),
