@@ -46,16 +46,15 @@ def check_port(port: int) -> None:
     """Whether the dashboard can listen there; asked before anything is prepared for it."""
     if not 1 <= port <= 65535:
         raise InputError("a port between 1 and 65535", str(port), "Give another --port, or leave it out: it is 8501 then.")
-    other = f"`deft app --port {port + 1 if port < 65535 else 8501}`"
+    other = f"Use `deft app --port {port + 1 if port < 65535 else 8501}`"
     try:
         socket.create_server(("localhost", port)).close()
     except OSError as error:
+        expected = f"a free port for the dashboard: {port}"
         if error.errno != errno.EADDRINUSE:
-            raise InputError(
-                f"a port that may be opened, for the dashboard: {port}", error.strerror or str(error), f"Use {other}."
-            ) from None
+            raise InputError(expected, error.strerror or str(error), f"{other}.") from None
         found = f"something listening there, perhaps a dashboard that is open already at http://localhost:{port}"
-        raise InputError(f"a free port for the dashboard: {port}", found, f"Open that page, or use {other}.") from None
+        raise InputError(expected, found, f"{other}, or open that page.") from None
 
 
 def serve(workspace: Workspace, port: int) -> None:
