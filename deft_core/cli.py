@@ -20,7 +20,7 @@ from deft_core.commands import compare, decisions, discrepancy, evaluate, export
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
-from deft_core.terminal import ProgressLine, explain, print_rows, print_values
+from deft_core.terminal import ProgressLine, explain, print_rows, print_values, say
 from deft_core.workspace import Workspace, default_root
 
 __all__ = ["app", "main"]
@@ -66,7 +66,7 @@ def open_app(
 
     dashboard.check_port(port)
     if demo:
-        dashboard.prepare_demo(context.obj, lambda words: typer.echo(words, err=True))
+        dashboard.prepare_demo(context.obj, say)
     dashboard.serve(context.obj, port)
 
 
@@ -156,6 +156,9 @@ def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json
 
     with ProgressLine() as line:
         report = score_set.score(workspace, name, score_set.ScoreSettings(**settings), line.show)
+    rows = workspace.dataset_info(name)["rows_kept"]
+    if report.pairs < rows:
+        say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from deft_core.errors import DeftError
 from deft_core.status import duration
 
-__all__ = ["ProgressLine", "explain", "print_rows", "print_values", "printable"]
+__all__ = ["ProgressLine", "explain", "print_rows", "print_values", "printable", "say"]
 
 _EVERY_SECONDS = 10.0  # between lines where standard error is a file
 
@@ -26,6 +26,11 @@ _EVERY_SECONDS = 10.0  # between lines where standard error is a file
 def printable(text: str) -> str:
     """Text of unknown origin without what could steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def say(words: str) -> None:
+    """A line for people on standard error, whatever is asked for on standard output."""
+    typer.echo(printable(words), err=True)
 
 
 def explain(error: DeftError) -> None:

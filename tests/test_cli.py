@@ -71,6 +71,14 @@ def test_score_and_query(small, tiny, tmp_path):
     assert deft(small, "query", "small", "select 1 as one from pairs limit 1", "--score-id", report["score_id"])["rows"] == [{"one": 1}]
 
 
+def test_scoring_a_few_rows_says_that_there_are_more(small, tiny):
+    arguments = ["--workspace", str(small.root), "score", "small", "--model", str(tiny), "--json"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--limit", "10"], catch_exceptions=False)
+    assert result.stderr.splitlines()[-1] == "10 of 60 rows are scored; the same command without --limit goes on"
+    assert json.loads(result.stdout)["pairs"] == 10
+    assert "rows are scored" not in CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr
+
+
 def test_the_ending_of_out_is_the_format(small, tmp_path):
     sql = "select 1 as a, 'x,y' as b from pairs limit 2"
     for ending in ("jsonl", "csv", "parquet"):

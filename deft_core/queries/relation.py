@@ -17,6 +17,7 @@ from deft_core.noise import stored
 from deft_core.queries.view import View
 
 __all__ = [
+    "SCORE_COLUMNS",
     "Column",
     "column_kinds",
     "column_names",
