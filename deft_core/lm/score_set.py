@@ -68,7 +68,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     info = workspace.dataset_info(name)
     scores = workspace.scores(name)
     scores.mkdir(parents=True, exist_ok=True)
-    with Status(scores, say) as finding:
+    with Status(scores, lambda status: say(status) if status["state"] != "finished" else None) as finding:  # the scoring is not
         folder = models.local_folder(settings.model, lambda words: finding.update(phase=words))
         fingerprints = models.fingerprint(folder)
     model = str(folder.resolve()) if Path(settings.model).is_dir() else settings.model  # whoever goes on may stand elsewhere
@@ -85,7 +85,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
         if score_parts.missing_parts(target, rows, wanted):
             _check_batches(target, settings)
-            with Status(target, say, total=wanted) as status:
+            with Status(target, say, total=wanted, phase="loading the model") as status:
                 _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
             with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
@@ -101,7 +101,9 @@ def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
             return lock.acquire(timeout=1)
         except Timeout:
             status = read_status(target) or {}
-            say(status | {"phase": f"process {status.get('pid', '?')} is at work on this score set: {status.get('phase', 'starting')}"})
+            phase = status.get("phase", "starting")
+            words = f"process {status.get('pid', '?')} is at work on this score set: {phase}"
+            say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
 
 
 def _check_batches(target: Path, settings: ScoreSettings) -> None:
@@ -117,7 +119,6 @@ def _check_batches(target: Path, settings: ScoreSettings) -> None:
 
 
 def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
-    status.update(phase="loading the model")
     lm = models.load(settings.model, folder)
     if not (target / "score.json").is_file():
         _begin(pairs, target, lm, settings, about, status)

@@ -293,6 +293,21 @@ def test_status_of_a_finished_set(small, settings):
     assert status["pairs_per_second"] > 0
 
 
+def test_nothing_is_called_finished_before_it_is(small, settings):
+    said = []
+    score(small, "small", settings, lambda status: said.append(status["phase"]))
+    phases = list(dict.fromkeys(said))
+    assert phases == [
+        "starting",
+        "loading the model",
+        "counting tokens",
+        "checking the layout against a plain forward",
+        "scoring",
+        "finished",
+    ]
+    assert said.count("starting") == said.count("finished") == 1
+
+
 def test_an_unknown_model_is_an_error_in_words_and_in_the_status(small, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelError, match="no such folder"):
