@@ -152,11 +152,13 @@ def score(
 
 
 def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool) -> None:
+    from deft_core.lm.score_settings import ScoreSettings
+
+    asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported
     from deft_core.lm import score_set
 
     with ProgressLine() as line:
-        report = score_set.score(workspace, name, score_set.ScoreSettings(**settings), line.show)
-    rows = workspace.dataset_info(name)["rows_kept"]
+        report = score_set.score(workspace, name, asked, line.show)
     if report.pairs < rows:
         say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)

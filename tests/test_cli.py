@@ -102,6 +102,15 @@ def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatc
     assert re.search(r"expected: .*\nfound: +no 'nothing' \(there: none yet\)\ndo: +Import it", err)
 
 
+@pytest.mark.parametrize(("arguments", "words"), [(["nope"], "no 'nope'"), (["small", "--limit", "-3"], "--limit of at least 1")])
+def test_scoring_refuses_what_cannot_be_before_it_loads_torch(small, arguments, words):
+    without = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; from deft_core import cli; cli.main()"
+    command = [sys.executable, "-c", without, "--workspace", str(small.root), "score", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -22,6 +22,7 @@ from deft_core.errors import InputError, ModelError
 from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
 from deft_core.lm import models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
+from deft_core.lm.score_settings import ScoreSettings
 from deft_core.lm.scoring import ResponseScore, Scorer
 from deft_core.lm.tokens import TokenRow, token_bytes, token_rows
 from deft_core.status import Pace, Say, Status, read_status
@@ -30,20 +31,6 @@ from deft_core.workspace import Workspace, read_json, replace_atomically, write_
 __all__ = ["ScoreReport", "ScoreSettings", "score"]
 
 _COUNT_ROWS = 2048  # rows tokenised at a time while counting
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
-    limit: int | None = None  # only the first so many rows by id
-    batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device, or what the set began with
-    max_length: int = 1024  # tokens of prompt and one response
-
-    def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("batch_tokens", 1), ("max_length", 8)):
-            value, option = getattr(self, name), name.replace("_", "-")
-            if value is not None and value < least:
-                raise InputError(f"a --{option} of at least {least}", str(value), f"Give a larger --{option}.")
 
 
 @dataclass(frozen=True)
