@@ -1,6 +1,7 @@
 """The command: keys of --json, exit codes, messages, and that all of it is documented."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -77,6 +78,17 @@ def test_scoring_a_few_rows_says_that_there_are_more(small, tiny):
     assert result.stderr.splitlines()[-1] == "10 of 60 rows are scored; the same command without --limit goes on"
     assert json.loads(result.stdout)["pairs"] == 10
     assert "rows are scored" not in CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_said_in_three_lines_without_retries(workspace):
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}  # the discard port: nobody listens
+    command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "import", "nosuch/dataset", "--name", "x"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    expected, found, remedy = done.stderr.splitlines()
+    assert expected == "expected: a dataset 'nosuch/dataset'"
+    assert "no file or folder of that name, and the Hub says ConnectError" in found
+    assert "network" in remedy
 
 
 def test_the_ending_of_out_is_the_format(small, tmp_path):
