@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deft_core import flips, overrides, queries, selection
+from deft_core.errors import InputError
 from deft_core.overrides import Decisions
 from deft_core.queries import View
 from deft_core.rule import Rule
@@ -35,6 +36,7 @@ def draft(
     events = overrides.read(workspace, dataset)
     decisions = overrides.replay(events, pd.Index(table["id"]))
     table = flips.flipped_table(table, view, decisions.flipped)
+    _check_scored(view, table, rule.by)
     _tell_missing(table, rule.by, say)
     ids = Ids(table["id"])
     where = where_mask(view, rule.where, ids, decisions) if rule.where else None
@@ -43,6 +45,12 @@ def draft(
     return drafted(
         dataset, view.score_id, table, rule, both, decisions, record(decisions, len(events), events[-1].event if events else None)
     )
+
+
+def _check_scored(view: View, table: pd.DataFrame, by: str) -> None:
+    if by in queries.SCORE_COLUMNS and by not in table:
+        remedy = f"Run `deft score {view.dataset}` first, or go by another column (--by)."
+        raise InputError(f"a column {by!r} to go by", f"{view.dataset!r} has no scores yet", remedy)
 
 
 def _tell_missing(table: pd.DataFrame, by: str, say: Callable[[str], None]) -> None:

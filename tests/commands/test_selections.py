@@ -70,6 +70,13 @@ def test_a_partly_scored_set_says_how_many_rows_take_part(workspace):
     assert by_turns.stderr == "" and json.loads(by_turns.stdout)["kept"] == 32
 
 
+def test_a_set_without_scores_is_to_be_scored_first(small, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "select", "small", "--as", "best")
+    assert code == 1
+    assert "'small' has no scores yet" in err and "deft score small" in err
+    assert deft(small, "select", "small", "--as", "long", "--by", "characters_chosen", "--count", "3")["kept"] == 3
+
+
 def test_decisions_are_part_of_it(demo, table):
     ranked = table[table["split"] == "train"].sort_values("reward_chosen")["id"].to_list()
     overrides.append(demo, "demo", "keep", ranked[:2])
