@@ -27,6 +27,8 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+_MAKE_A_WORKSPACE = ("app", "demo", "import")
+
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
 BatchTokens = Annotated[int | None, typer.Option(help="Padded tokens in one forward pass; else what suits the device.")]
@@ -53,6 +55,11 @@ def _root(
     workspace: Annotated[Path | None, typer.Option(help="The workspace's folder; else DEFT_WORKSPACE, else data/workspace.")] = None,
 ) -> None:
     context.obj = Workspace(workspace or default_root())
+    root = context.obj.root.absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError("a folder for the workspace", f"a file: {root}", "Name a folder by --workspace or DEFT_WORKSPACE.")
+    if not root.exists() and context.invoked_subcommand not in _MAKE_A_WORKSPACE and "--help" not in sys.argv:
+        say(f"There is no workspace at {root}: `deft import` and `deft demo` make one, --workspace and DEFT_WORKSPACE name another.")
 
 
 @app.command("app")

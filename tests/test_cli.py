@@ -152,10 +152,25 @@ def test_what_the_system_refuses_is_explained(small, tmp_path, capsys, monkeypat
     code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path, "--format", "csv")
     assert code == 1
     assert str(tmp_path.name) in err
-    (tmp_path / "file").touch()
-    code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "file", "import", tmp_path / "small.jsonl", "--name", "x")
-    assert code == 1
     assert "Check the path" in err
+
+
+def test_a_file_is_no_workspace(small, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    for arguments in (["import", tmp_path / "small.jsonl", "--name", "x"], ["datasets"]):
+        code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "file", *arguments)
+        assert code == 1
+        assert f"found:    a file: {tmp_path / 'file'}" in err
+
+
+def test_a_workspace_that_is_not_there_is_said_by_what_reads_it(small, tmp_path):
+    def said(*arguments):
+        return CliRunner().invoke(cli.app, ["--workspace", str(tmp_path / "typo"), *arguments, "--json"], catch_exceptions=False).stderr
+
+    assert said("datasets").startswith(f"There is no workspace at {tmp_path / 'typo'}: ")
+    assert "There is no workspace" in said("selections")
+    assert "There is no workspace" not in said("import", str(tmp_path / "small.jsonl"), "--name", "x")
+    assert said("datasets") == ""
 
 
 def test_an_error_cannot_steer_the_terminal(workspace, tmp_path, capsys, monkeypatch):
