@@ -6,7 +6,6 @@ usage. Heavy libraries are imported inside the command that needs them.
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, runs, selections, train, what_if
+from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, refused, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
@@ -119,6 +118,8 @@ def import_(
             replace=replace,
             progress=lambda rows: line.show({"phase": f"reading, {rows:,} rows so far"}),
         )
+    if report.rows_refused:
+        say(refused.counted(context.obj.dataset_info(name)["reasons"], name))
     print_values(asdict(report), as_json)
 
 
@@ -135,13 +136,6 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
     keys = ("name", "format", "rows_read", "rows_kept", "rows_refused", "train", "heldout", "judge", "created", "source")
     infos = [context.obj.dataset_info(name) for name in context.obj.dataset_names()]
     print_rows("datasets", [{key: info[key] for key in keys} for info in infos], as_json)
-
-
-@app.command()
-def refused(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """List each refused row with its line and the reason."""
-    lines = context.obj.refused(name).read_text(encoding="utf-8").splitlines()
-    print_rows("refused", [json.loads(line) for line in lines], as_json)
 
 
 @app.command()
@@ -204,6 +198,7 @@ app.add_typer(discrepancy.app)
 app.add_typer(evaluate.app)
 app.add_typer(export.app)
 app.add_typer(noise.app)
+app.add_typer(refused.app)
 app.add_typer(runs.app)
 app.add_typer(selections.app)
 app.add_typer(train.app)

@@ -49,7 +49,33 @@ def test_import_datasets_refused(workspace, tmp_path):
         "judge": 0,
     }
     assert [row["name"] for row in deft(workspace, "datasets")["datasets"]] == ["three"]
-    assert [row["line"] for row in deft(workspace, "refused", "three")["refused"]] == [2, 3]
+
+
+def test_refused_rows_are_counted_by_reason_and_listed(workspace, tmp_path):
+    good, same = '{"prompt": "a", "chosen": "b", "rejected": "c"}', '{"prompt": "a", "chosen": "b", "rejected": "b"}'
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("\n".join([good, same, "not json", same]) + "\n")
+    arguments = ["--workspace", str(workspace.root), "import", str(source), "--name", "four"]
+    said = CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr.splitlines()
+    listed = deft(workspace, "refused", "four")
+    assert [row["line"] for row in listed["refused"]] == [2, 3, 4]
+    alike, broken = (listed["refused"][place]["reason"] for place in (0, 1))
+    assert list(listed["reasons"].items()) == [(alike, 2), (broken, 1)]
+    assert said[-3:] == ["3 rows are refused (`deft refused four` lists them):", f"        2  {alike}", f"        1  {broken}"]
+    assert deft(workspace, "refused", "four", "--reason", alike.upper(), "--limit", "1") == {
+        "refused": listed["refused"][:1],
+        "reasons": {alike: 2},
+    }
+    shown = CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), "refused", "four"], catch_exceptions=False).stdout
+    assert shown.index(f"2  {alike}") < shown.index("original") < shown.index("not json")
+
+
+def test_what_is_asked_of_refused_rows_has_to_be_there(workspace, tmp_path, capsys, monkeypatch):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\nnot json\n')
+    deft(workspace, "import", str(tmp_path / "pairs.jsonl"), "--name", "two")
+    for option, words in ((["--reason", "nope"], "found:    'nope'"), (["--limit", "-1"], "--limit of at least 0")):
+        code, err = failing(capsys, monkeypatch, "--workspace", workspace.root, "refused", "two", *option)
+        assert code == 1 and words in err
 
 
 def test_field_mapping_as_the_design_writes_it(workspace, tmp_path):
