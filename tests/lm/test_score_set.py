@@ -317,6 +317,18 @@ def test_an_unknown_model_is_an_error_in_words_and_in_the_status(small, monkeypa
     assert "Check the name" in status["message"]
 
 
+@pytest.mark.parametrize("name", ["/nope", "./nope", "../nope", "~/nope", "models/of/mine"])
+def test_a_path_that_is_not_there_is_answered_as_a_path(small, name):
+    with pytest.raises(ModelError, match=f"a folder with a model .*; found no such folder: {name}. Check the path"):
+        score(small, "small", ScoreSettings(model=name))
+
+
+def test_a_file_is_no_models_folder(small, tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelError, match="found a file: "):
+        score(small, "small", ScoreSettings(model=str(tmp_path / "model.safetensors")))
+
+
 def test_a_folder_without_safetensors_is_an_error(small, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "pytorch_model.bin").write_bytes(b"")
