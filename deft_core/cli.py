@@ -6,7 +6,6 @@ usage. Heavy libraries are imported inside the command that needs them.
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,16 +15,18 @@ from typing import Annotated, Any
 
 import typer
 
-from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, runs, selections, train, what_if
+from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, refused, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
 from deft_core.status import duration
-from deft_core.terminal import ProgressLine, explain, print_rows, print_values
+from deft_core.terminal import ProgressLine, explain, print_rows, print_values, say
 from deft_core.workspace import Workspace, default_root
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+_MAKE_A_WORKSPACE = ("app", "demo", "import")
 
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
@@ -53,6 +54,11 @@ def _root(
     workspace: Annotated[Path | None, typer.Option(help="The workspace's folder; else DEFT_WORKSPACE, else data/workspace.")] = None,
 ) -> None:
     context.obj = Workspace(workspace or default_root())
+    root = context.obj.root.absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError("a folder for the workspace", f"a file: {root}", "Name a folder by --workspace or DEFT_WORKSPACE.")
+    if not root.exists() and context.invoked_subcommand not in _MAKE_A_WORKSPACE and "--help" not in sys.argv:
+        say(f"There is no workspace at {root}: `deft import` and `deft demo` make one, --workspace and DEFT_WORKSPACE name another.")
 
 
 @app.command("app")
@@ -64,8 +70,9 @@ def open_app(
     """Open the dashboard on localhost."""
     from deft_core import dashboard
 
+    dashboard.check_port(port)
     if demo:
-        dashboard.prepare_demo(context.obj, lambda words: typer.echo(words, err=True))
+        dashboard.prepare_demo(context.obj, say)
     dashboard.serve(context.obj, port)
 
 
@@ -111,6 +118,8 @@ def import_(
             replace=replace,
             progress=lambda rows: line.show({"phase": f"reading, {rows:,} rows so far"}),
         )
+    if report.rows_refused:
+        say(refused.counted(context.obj.dataset_info(name)["reasons"], name))
     print_values(asdict(report), as_json)
 
 
@@ -130,13 +139,6 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def refused(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """List each refused row with its line and the reason."""
-    lines = context.obj.refused(name).read_text(encoding="utf-8").splitlines()
-    print_rows("refused", [json.loads(line) for line in lines], as_json)
-
-
-@app.command()
 def score(
     context: typer.Context,
     name: Name,
@@ -151,10 +153,15 @@ def score(
 
 
 def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool) -> None:
+    from deft_core.lm.score_settings import ScoreSettings
+
+    asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported
     from deft_core.lm import score_set
 
     with ProgressLine() as line:
-        report = score_set.score(workspace, name, score_set.ScoreSettings(**settings), line.show)
+        report = score_set.score(workspace, name, asked, line.show)
+    if report.pairs < rows:
+        say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)
 
 
@@ -164,21 +171,22 @@ def query(
     name: Name,
     sql: Annotated[str, typer.Argument(help="One SELECT over the view `pairs`.")],
     score_id: ScoreId = None,
-    format: Annotated[str, typer.Option(help="json, csv or parquet, for --out.")] = "json",
+    format: Annotated[str | None, typer.Option(help="json, csv or parquet; else by the ending of --out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer a read-only SQL question about a dataset and its scores."""
     from deft_core import flips, overrides, queries, tables
 
+    form = tables.format_for(out, format)
     view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
     rows = queries.user_sql(view, sql, flipped=flips.flipped_pairs(view, overrides.load(context.obj, name).flipped))
     if out is not None:
-        tables.write(rows, out, format)
+        tables.write(rows, out, form)
         print_values({"rows": rows.num_rows, "path": str(out)}, as_json)
     elif as_json:
         typer.echo(tables.as_json({"rows": rows.to_pylist()}))
-    elif format == "csv":
+    elif form == "csv":
         tables.write_csv(rows, sys.stdout)
     else:
         print_rows("rows", rows.to_pylist(), as_json)
@@ -190,6 +198,7 @@ app.add_typer(discrepancy.app)
 app.add_typer(evaluate.app)
 app.add_typer(export.app)
 app.add_typer(noise.app)
+app.add_typer(refused.app)
 app.add_typer(runs.app)
 app.add_typer(selections.app)
 app.add_typer(train.app)

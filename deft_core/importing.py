@@ -74,7 +74,7 @@ def import_source(
     folder = workspace.dataset(name)
     _check_fractions(heldout, judge)
     if folder.exists() and not replace:
-        raise InputError("a new dataset name", f"{name!r} is taken", "Choose another name, or replace the dataset.")
+        raise InputError("a new dataset name", f"{name!r} is taken", "Choose another name, or replace the dataset (--replace).")
     found = parts(source, split)
     with workspace.new_folder(folder, replace) as scratch:
         with PairWriter(scratch, name, heldout, judge) as writer:
@@ -160,8 +160,10 @@ class _Reading:
         if self.writer.kept:
             return
         if self.split is not None and self.columns == {}:
-            known = ", ".join(self.splits) or "no split column"
-            raise InputError(f"rows of a split {self.split!r} in {source}", known, "Choose one of the splits that are there, or none.")
+            column = (self.fields or {}).get("split", "split")
+            found = ", ".join(self.splits) or f"no column {column!r} that names the splits of its rows"
+            remedy = "Choose one of the splits that are there." if self.splits else "Leave --split out: the source is not divided."
+            raise InputError(f"rows of a split {self.split!r} in {source}", found, remedy)
         if not self.rows_read:
             raise InputError(f"rows in {source}", "none", "Check that this is the data file and that it is complete.")
         raise InputError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deft_core import flips, overrides, queries, selection
+from deft_core.errors import InputError
 from deft_core.overrides import Decisions
 from deft_core.queries import View
 from deft_core.rule import Rule
@@ -18,13 +20,24 @@ from deft_core.workspace import Workspace
 __all__ = ["draft", "drafted", "record", "where_mask"]
 
 
-def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None = queries.NEWEST) -> Draft:
-    """Reads rows and decisions, and applies the rule to them: what a page does piece by piece, with caches."""
+def draft(
+    workspace: Workspace,
+    dataset: str,
+    rule: Rule,
+    score_id: str | None = queries.NEWEST,
+    say: Callable[[str], None] = lambda _: None,
+) -> Draft:
+    """Reads rows and decisions, and applies the rule to them: what a page does piece by piece, with caches.
+
+    `say` hears how many training rows take part, where some have no value in the column the rule goes by.
+    """
     view = queries.open_view(workspace, dataset, score_id)
     table = queries.light_table(view)
     events = overrides.read(workspace, dataset)
     decisions = overrides.replay(events, pd.Index(table["id"]))
     table = flips.flipped_table(table, view, decisions.flipped)
+    _check_scored(view, table, rule.by)
+    _tell_missing(table, rule.by, say)
     ids = Ids(table["id"])
     where = where_mask(view, rule.where, ids, decisions) if rule.where else None
     kept = selection.kept(table, rule, where, ids=ids)
@@ -32,6 +45,20 @@ def draft(workspace: Workspace, dataset: str, rule: Rule, score_id: str | None =
     return drafted(
         dataset, view.score_id, table, rule, both, decisions, record(decisions, len(events), events[-1].event if events else None)
     )
+
+
+def _check_scored(view: View, table: pd.DataFrame, by: str) -> None:
+    if by in queries.SCORE_COLUMNS and by not in table:
+        remedy = f"Run `deft score {view.dataset}` first, or go by another column (--by)."
+        raise InputError(f"a column {by!r} to go by", f"{view.dataset!r} has no scores yet", remedy)
+
+
+def _tell_missing(table: pd.DataFrame, by: str, say: Callable[[str], None]) -> None:
+    training = table["split"] == "train"
+    rows, valued = int(training.sum()), int((training & table[by].notna()).sum()) if by in table else 0
+    if 0 < valued < rows:
+        state = "are scored" if by in queries.SCORE_COLUMNS else f"have a value in {by}"
+        say(f"{valued:,} of {rows:,} training rows {state}; the others take no part")
 
 
 def where_mask(view: View, sql: str, ids: Ids, decisions: Decisions) -> Mask:

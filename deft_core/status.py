@@ -41,6 +41,7 @@ def duration(seconds: float) -> str:
 class Status:
     """A context: its fields stand in `folder`/status.json; an error that leaves the block becomes state and message.
 
+    `counted` is the phase that `done` and `total` count, which stay as they are in a phase without a count of its own.
     `seconds` goes on from an earlier process of the same job, so that it is what the job has cost altogether.
     """
 
@@ -49,7 +50,7 @@ class Status:
         self.path, self.say = folder / "status.json", say
         self.earlier_seconds = float(self.before.get("seconds", 0.0))
         self.values: dict[str, Any] = {key: self.before[key] for key in _COUNTERS if key in self.before}
-        self.values |= processes.identity() | {"state": "running", "phase": "starting", "message": None} | values
+        self.values |= processes.identity() | {"state": "running", "phase": "starting", "counted": None, "message": None} | values
         self.began = self.written = time.monotonic()
 
     def __enter__(self) -> Status:
@@ -60,13 +61,15 @@ class Status:
         stopped = kind is not None and not issubclass(kind, Exception)  # Ctrl-C or SIGTERM
         state = "finished" if kind is None else "stopped" if stopped else "failed"
         message = None if kind is None else "stopped by a person or a signal; the same command goes on" if stopped else str(error)
-        self.values |= {"state": state, "phase": state, "message": message}
+        self.values |= {"state": state, "phase": state, "counted": state if kind is None else None, "message": message}
         self.write()
 
     def update(self, **values: Any) -> None:
         """Take these values; they reach the disk at once with a new phase, else with the next second."""
         changed_phase = values.get("phase", self.values["phase"]) != self.values["phase"]
         self.values |= values
+        if "done" in values:
+            self.values["counted"] = self.values["phase"]
         if changed_phase or time.monotonic() - self.written > 0.5:
             self.write()
 

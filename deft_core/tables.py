@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from deft_core.errors import InputError
 from deft_core.workspace import replace_atomically
 
-__all__ = ["FORMATS", "as_json", "write", "write_csv"]
+__all__ = ["FORMATS", "as_json", "format_for", "write", "write_csv"]
 
 FORMATS = ("json", "csv", "parquet")
+ENDINGS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
 def as_json(value: Any) -> str:
@@ -38,10 +39,24 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | bool | None) else str(value)
 
 
+def format_for(path: Path | None, asked: str | None) -> str:
+    """The format of a file by its name's ending, which one that is asked for may not gainsay; without a file, what can be printed."""
+    if asked not in (None, *FORMATS):
+        raise InputError(f"a format among {', '.join(FORMATS)}", repr(asked), "Choose one of them.")
+    if path is None:
+        if asked == "parquet":
+            raise InputError("--out FILE for --format parquet", "no --out", "Name a file, for example --out rows.parquet.")
+        return asked or "json"
+    named = ENDINGS.get(path.suffix.lower())
+    if named is None and asked is None:
+        raise InputError(f"a file name that ends in {', '.join(ENDINGS)}", str(path), "Name it like that, or give --format.")
+    if named and asked and named != asked:
+        raise InputError(f"one format for {path}", f"{named} by its ending, {asked} by --format", "Leave --format out, or change the name.")
+    return asked or str(named)
+
+
 def write(rows: pa.Table, path: Path, format: str) -> None:
-    """The rows as a file that appears whole or not at all."""
-    if format not in FORMATS:
-        raise InputError(f"a format among {', '.join(FORMATS)}", repr(format), "Choose one of them.")
+    """The rows as a file, in one of FORMATS, that appears whole or not at all."""
     if not path.parent.is_dir():
         raise InputError("a file in a folder that is there", str(path), "Make the folder first.")
 

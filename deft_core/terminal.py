@@ -18,7 +18,7 @@ from rich.text import Text
 from deft_core.errors import DeftError
 from deft_core.status import duration
 
-__all__ = ["ProgressLine", "explain", "print_rows", "print_values", "printable"]
+__all__ = ["ProgressLine", "explain", "print_rows", "print_values", "printable", "say"]
 
 _EVERY_SECONDS = 10.0  # between lines where standard error is a file
 
@@ -26,6 +26,11 @@ _EVERY_SECONDS = 10.0  # between lines where standard error is a file
 def printable(text: str) -> str:
     """Text of unknown origin without what could steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def say(words: str) -> None:
+    """A line for people on standard error, whatever is asked for on standard output."""
+    typer.echo(printable(words), err=True)
 
 
 def explain(error: DeftError) -> None:
@@ -42,6 +47,12 @@ def status_words(status: dict[str, Any]) -> str:
     return words
 
 
+def count_words(status: dict[str, Any]) -> str:
+    """What the phase has done of what, where it counts."""
+    counts = "done" in status and "total" in status and status.get("counted", status.get("phase")) == status.get("phase")
+    return f"{status['done']:,}/{status['total']:,}" if counts else ""
+
+
 class ProgressLine:
     """A context that shows statuses as they come: a live bar on a terminal, now and then a line in a file."""
 
@@ -50,10 +61,10 @@ class ProgressLine:
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[count]}"),
             console=self.console,
         )
-        self.task = self.bar.add_task("starting", total=1)
+        self.task = self.bar.add_task("starting", total=1, count="")
         self.shown, self.phase = 0.0, ""
 
     def __enter__(self) -> ProgressLine:
@@ -62,15 +73,17 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        if self.console.is_terminal:  # else it prints an empty line
+            self.bar.stop()
 
     def show(self, status: dict[str, Any]) -> None:
+        count = count_words(status)
         if self.console.is_terminal:
-            self.bar.update(self.task, description=status_words(status), completed=status.get("done", 0), total=status.get("total", 1))
+            done, total = (status["done"], status["total"]) if count else (0, 1)
+            self.bar.update(self.task, description=status_words(status), completed=done, total=total, count=count)
         elif status.get("phase") != self.phase or time.monotonic() - self.shown > _EVERY_SECONDS:
             self.phase, self.shown = str(status.get("phase", "")), time.monotonic()
-            count = f"  {status['done']:,}/{status['total']:,}" if "done" in status and "total" in status else ""
-            self.console.print(status_words(status) + count, markup=False, soft_wrap=True)
+            self.console.print("  ".join(filter(None, [status_words(status), count])), markup=False, soft_wrap=True)
 
 
 def print_values(values: Mapping[str, Any], as_json: bool) -> None:

@@ -185,7 +185,8 @@ def checked_column(view: View, name: str, replace: bool = False) -> None:
         raise InputError(expected, repr(name), "Choose such a name.")
     if name in [path.stem for path in view.what_ifs]:
         if not replace:
-            raise InputError("a new name for the column", f"{name!r}, which is a what-if already", "Choose another name, or replace it.")
+            found = f"{name!r}, which is a what-if already"
+            raise InputError("a new name for the column", found, "Choose another name, or replace it (--replace).")
         return
     taken = {column.casefold() for column in column_names(view)} | set(_RESERVED)
     for column in what_if_columns(Path(name)):

@@ -1,6 +1,7 @@
 """The command: keys of --json, exit codes, messages, and that all of it is documented."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -48,7 +49,33 @@ def test_import_datasets_refused(workspace, tmp_path):
         "judge": 0,
     }
     assert [row["name"] for row in deft(workspace, "datasets")["datasets"]] == ["three"]
-    assert [row["line"] for row in deft(workspace, "refused", "three")["refused"]] == [2, 3]
+
+
+def test_refused_rows_are_counted_by_reason_and_listed(workspace, tmp_path):
+    good, same = '{"prompt": "a", "chosen": "b", "rejected": "c"}', '{"prompt": "a", "chosen": "b", "rejected": "b"}'
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("\n".join([good, same, "not json", same]) + "\n")
+    arguments = ["--workspace", str(workspace.root), "import", str(source), "--name", "four"]
+    said = CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr.splitlines()
+    listed = deft(workspace, "refused", "four")
+    assert [row["line"] for row in listed["refused"]] == [2, 3, 4]
+    alike, broken = (listed["refused"][place]["reason"] for place in (0, 1))
+    assert list(listed["reasons"].items()) == [(alike, 2), (broken, 1)]
+    assert said[-3:] == ["3 rows are refused (`deft refused four` lists them):", f"        2  {alike}", f"        1  {broken}"]
+    assert deft(workspace, "refused", "four", "--reason", alike.upper(), "--limit", "1") == {
+        "refused": listed["refused"][:1],
+        "reasons": {alike: 2},
+    }
+    shown = CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), "refused", "four"], catch_exceptions=False).stdout
+    assert shown.index(f"2  {alike}") < shown.index("original") < shown.index("not json")
+
+
+def test_what_is_asked_of_refused_rows_has_to_be_there(workspace, tmp_path, capsys, monkeypatch):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\nnot json\n')
+    deft(workspace, "import", str(tmp_path / "pairs.jsonl"), "--name", "two")
+    for option, words in ((["--reason", "nope"], "found:    'nope'"), (["--limit", "-1"], "--limit of at least 0")):
+        code, err = failing(capsys, monkeypatch, "--workspace", workspace.root, "refused", "two", *option)
+        assert code == 1 and words in err
 
 
 def test_field_mapping_as_the_design_writes_it(workspace, tmp_path):
@@ -65,12 +92,40 @@ def test_score_and_query(small, tiny, tmp_path):
     rows = deft(small, "query", "small", "select count(*) as n, count(reward_chosen) as scored from pairs")["rows"]
     assert rows == [{"n": 60, "scored": 10}]
     out = tmp_path / "rows.csv"
-    written = deft(
-        small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out), "--format", "csv"
-    )
+    written = deft(small, "query", "small", "select id, reward_margin from pairs where reward_margin is not null", "--out", str(out))
     assert written == {"rows": 10, "path": str(out)}
     assert pd.read_csv(out).columns.tolist() == ["id", "reward_margin"]
     assert deft(small, "query", "small", "select 1 as one from pairs limit 1", "--score-id", report["score_id"])["rows"] == [{"one": 1}]
+
+
+def test_scoring_a_few_rows_says_that_there_are_more(small, tiny):
+    arguments = ["--workspace", str(small.root), "score", "small", "--model", str(tiny), "--json"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--limit", "10"], catch_exceptions=False)
+    assert result.stderr.splitlines()[-1] == "10 of 60 rows are scored; the same command without --limit goes on"
+    assert json.loads(result.stdout)["pairs"] == 10
+    assert "rows are scored" not in CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_said_in_three_lines_without_retries(workspace):
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}  # the discard port: nobody listens
+    command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "import", "nosuch/dataset", "--name", "x"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    expected, found, remedy = done.stderr.splitlines()
+    assert expected == "expected: a dataset 'nosuch/dataset'"
+    assert "no file or folder of that name, and the Hub says ConnectError" in found
+    assert "network" in remedy
+
+
+def test_the_ending_of_out_is_the_format(small, tmp_path):
+    sql = "select 1 as a, 'x,y' as b from pairs limit 2"
+    for ending in ("jsonl", "csv", "parquet"):
+        assert deft(small, "query", "small", sql, "--out", str(tmp_path / f"rows.{ending}"))["rows"] == 2
+    assert (tmp_path / "rows.jsonl").read_text() == '{"a": 1, "b": "x,y"}\n' * 2
+    assert (tmp_path / "rows.csv").read_text() == "a,b\n" + '1,"x,y"\n' * 2
+    assert pd.read_parquet(tmp_path / "rows.parquet").to_dict("list") == {"a": [1, 1], "b": ["x,y", "x,y"]}
+    deft(small, "query", "small", sql, "--out", str(tmp_path / "rows.txt"), "--format", "csv")
+    assert (tmp_path / "rows.txt").read_text() == (tmp_path / "rows.csv").read_text()
 
 
 def test_json_has_no_nan(small):
@@ -85,15 +140,28 @@ def test_a_failure_has_three_parts_and_exit_code_1(workspace, capsys, monkeypatc
     assert re.search(r"expected: .*\nfound: +no 'nothing' \(there: none yet\)\ndo: +Import it", err)
 
 
+@pytest.mark.parametrize(("arguments", "words"), [(["nope"], "no 'nope'"), (["small", "--limit", "-3"], "--limit of at least 1")])
+def test_scoring_refuses_what_cannot_be_before_it_loads_torch(small, arguments, words):
+    without = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; from deft_core import cli; cli.main()"
+    command = [sys.executable, "-c", without, "--workspace", str(small.root), "score", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("import", "missing.json", "--name", "x"), "missing.json"),
         (("import", "missing.json", "--name", "../x"), "'../x'"),
+        (("app", "--port", "99999"), "99999"),
         (("query", "small", "delete from pairs"), "SELECT"),
         (("query", "small", "select nothing from pairs"), "nothing"),
         (("query", "small", "select 1", "--out", "/no/such/folder/x.csv"), "/no/such/folder/x.csv"),
         (("query", "small", "select 1", "--out", "x.xls", "--format", "xls"), "'xls'"),
+        (("query", "small", "select 1", "--out", "x.xls"), ".json, .jsonl, .ndjson, .csv, .parquet"),
+        (("query", "small", "select 1", "--out", "x.csv", "--format", "parquet"), "csv by its ending, parquet by --format"),
+        (("query", "small", "select 1", "--format", "parquet"), "--out FILE"),
         (("query", "small", "select 1", "--score-id", "none"), "none"),
         (("import", "x", "--name", "x", "--fields", "prompt"), "prompt"),
         (("score", "small", "--limit", "0"), "--limit"),
@@ -107,13 +175,28 @@ def test_bad_input_is_explained(small, capsys, monkeypatch, arguments, words):
 
 
 def test_what_the_system_refuses_is_explained(small, tmp_path, capsys, monkeypatch):
-    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path)
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "query", "small", "select 1", "--out", tmp_path, "--format", "csv")
     assert code == 1
     assert str(tmp_path.name) in err
-    (tmp_path / "file").touch()
-    code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "file", "import", tmp_path / "small.jsonl", "--name", "x")
-    assert code == 1
     assert "Check the path" in err
+
+
+def test_a_file_is_no_workspace(small, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    for arguments in (["import", tmp_path / "small.jsonl", "--name", "x"], ["datasets"]):
+        code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "file", *arguments)
+        assert code == 1
+        assert f"found:    a file: {tmp_path / 'file'}" in err
+
+
+def test_a_workspace_that_is_not_there_is_said_by_what_reads_it(small, tmp_path):
+    def said(*arguments):
+        return CliRunner().invoke(cli.app, ["--workspace", str(tmp_path / "typo"), *arguments, "--json"], catch_exceptions=False).stderr
+
+    assert said("datasets").startswith(f"There is no workspace at {tmp_path / 'typo'}: ")
+    assert "There is no workspace" in said("selections")
+    assert "There is no workspace" not in said("import", str(tmp_path / "small.jsonl"), "--name", "x")
+    assert said("datasets") == ""
 
 
 def test_an_error_cannot_steer_the_terminal(workspace, tmp_path, capsys, monkeypatch):

@@ -1,6 +1,11 @@
 """What a first start gets ready, and what a later one leaves alone."""
 
+import socket
+
+import pytest
+
 from deft_core import dashboard, processes
+from deft_core.errors import InputError
 from deft_core.lm import default_model
 from deft_core.status import Status
 from deft_core.workspace import SCORE_KEYS, Workspace, write_json
@@ -32,3 +37,19 @@ def test_the_demo_is_scored_once_and_again_only_where_it_was_left(tmp_path, monk
     write_json(folder / "status.json", {"state": "running", "pid": 2**22 + 1, "started": 0.0})
     dashboard.prepare_demo(workspace, said.append)  # its process was killed
     assert len(started) == 3
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_open():
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(InputError) as caught:
+            dashboard.check_port(port)
+    assert f"http://localhost:{port}" in caught.value.found
+    assert "deft app --port" in caught.value.remedy
+    dashboard.check_port(port)  # free again
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536, 99999])
+def test_a_number_that_is_no_port_is_refused(port):
+    with pytest.raises(InputError, match=f"between 1 and 65535; found {port}"):
+        dashboard.check_port(port)

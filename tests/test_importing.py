@@ -152,7 +152,7 @@ def test_a_split_is_chosen_by_its_column_and_divided_by_our_rule(workspace, tmp_
     assert report.rows_read == 20 and report.heldout not in (0, 20)
     with pytest.raises(InputError, match=r"'spring' in .*found test, train"):
         import_source(workspace, source, "y", split="spring")
-    with pytest.raises(InputError, match="found no split column"):
+    with pytest.raises(InputError, match=r"found no column 'split' that names the splits of its rows\. Leave --split out"):
         import_source(workspace, written(tmp_path / "y.jsonl", [pair(0)]), "y", split="spring")
 
 
@@ -183,7 +183,7 @@ def test_files_of_a_folder_are_sources_and_may_differ_in_format(workspace, tmp_p
 
 def test_a_taken_name_is_refused_before_anything_is_read(workspace, tmp_path):
     import_source(workspace, written(tmp_path / "x.jsonl", [pair(0)]), "x")
-    with pytest.raises(InputError, match="'x' is taken"):
+    with pytest.raises(InputError, match=r"'x' is taken.*--replace"):
         import_source(workspace, "never read", "x")
 
 

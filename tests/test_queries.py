@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,8 +212,47 @@ def test_a_damaged_part_is_explained(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     folder = write_demo(workspace, 8)
     (folder / "part-00000.parquet").write_bytes(b"not parquet at all")
-    with pytest.raises(InputError, match=r"readable files of 'demo'.*part-00000"):
+    with pytest.raises(InputError, match=r"readable files of 'demo'.*part-00000") as caught:
         light_table(open_view(workspace, "demo"))
+    assert f"Remove the folder {folder} and run `deft score demo`" in caught.value.remedy
+    with pytest.raises(InputError) as caught:
+        user_sql(open_view(workspace, "demo"), "SELECT reward_chosen FROM pairs")
+    assert f"Remove the folder {folder} and run `deft score demo`" in caught.value.remedy and "part-00000" in caught.value.found
+
+
+def test_damaged_pairs_are_to_be_imported_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_demo(workspace, 8)
+    workspace.pairs("demo").write_bytes(b"PAR1 damaged")
+    for ask in (light_table, lambda view: user_sql(view, "SELECT id FROM pairs")):
+        with pytest.raises(InputError, match=r"pairs\.parquet") as caught:
+            ask(open_view(workspace, "demo"))
+        assert caught.value.remedy == "Import 'demo' again: `deft import SOURCE --name demo --replace`."
+
+
+def test_rows_damaged_inside_a_part_are_explained(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, 8)
+    part = folder / "part-00001.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:4] + bytes(len(whole) // 2 - 4) + whole[len(whole) // 2 :])  # its end, with the description, is whole
+    with pytest.raises(InputError) as caught:
+        light_table(open_view(workspace, "demo"))
+    assert f"emove the folder {folder} and run `deft score demo`" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("kind", "words"), [("noise", "deft noise demo"), ("what-if", "save that what-if again")])
+def test_what_can_be_made_again_is_to_be_removed_alone(tmp_path: Path, kind: str, words: str) -> None:
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, 8)
+    view = open_view(workspace, "demo")
+    path = folder / "columns" / "plain.parquet" if kind == "what-if" else tmp_path / "noise.parquet"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"damaged")
+    damaged = replace(view, **({"what_ifs": (path,)} if kind == "what-if" else {"noise": path}))
+    with pytest.raises(InputError) as caught:
+        light_table(damaged)
+    assert f"Remove {path} and" in caught.value.remedy and words in caught.value.remedy
 
 
 def test_strange_column_names_stay_columns(tmp_path: Path) -> None:

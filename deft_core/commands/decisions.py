@@ -10,7 +10,7 @@ import typer
 
 from deft_core.commands.options import Json, Name
 from deft_core.errors import InputError
-from deft_core.terminal import print_values
+from deft_core.terminal import print_values, say
 from deft_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _print_step(workspace: Workspace, name: str, step: Event | None, kind: str, 
     from deft_core import overrides
 
     if step is None:
-        _print(workspace, name, [], f"nothing to {kind}", as_json)
+        say(f"nothing to {kind}")
+        _print(workspace, name, [], "", as_json)
         return
     target = next(event for event in overrides.read(workspace, name) if event.event == step.target)
     _print(workspace, name, [step], f"{kind}: {overrides.words(target)}", as_json)
@@ -87,4 +88,4 @@ def _print(workspace: Workspace, name: str, events: list[Event], done: str, as_j
     if as_json:
         print_values({"events": [asdict(event) for event in events], "counts": counts}, as_json)
     else:
-        print_values({"saved" if events else "not saved": done, **counts}, as_json)
+        print_values(({"saved": done} if events else {}) | counts, as_json)

@@ -9,7 +9,7 @@ import typer
 
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import InputError
-from deft_core.terminal import print_rows, print_values
+from deft_core.terminal import print_rows, print_values, say
 
 __all__ = ["app"]
 
@@ -45,7 +45,7 @@ def select(
     from deft_core.rule import Rule
 
     rule = Rule(keep, by, fraction, count, value, low, high, where, seed, strata, within)
-    draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST)
+    draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST, say)
     saved = selections.save(context.obj, as_, draft, note)
     values = {"selection": saved.name, "version": saved.version, "kept": saved.kept, "dropped": saved.dropped}
     by_hand = int((draft.rows["by"] == "hand").sum())

@@ -20,7 +20,7 @@ from deft_core.errors import InputError
 from deft_core.export.layouts import Layout
 from deft_core.preferences import Preference, RowRefused
 
-__all__ = ["digest", "read_back", "trl_reads"]
+__all__ = ["digest", "has_trl", "read_back", "trl_reads"]
 
 BATCH_ROWS = 1_000
 _OWN_CACHE = "datasets"
@@ -81,13 +81,15 @@ def _remedy(layout: Layout) -> str:
     return "Drop that row, or choose another layout; parquet takes any row." if layout.name != "parquet" else "Report this."
 
 
-def trl_reads(path: Path, model: str | None) -> str | None:
-    """Whether TRL's formatting leaves every row of the file as it is; its name and version, None where it is not installed.
+def has_trl() -> bool:
+    return find_spec("trl") is not None
+
+
+def trl_reads(path: Path, model: str | None) -> str:
+    """Whether TRL's formatting, which has to be installed, leaves every row of the file as it is; its name and version.
 
     `model` is the one the rows were scored with: its chat template is tried, where it is at hand.
     """
-    if find_spec("trl") is None:
-        return None
     cache = path.parent / _OWN_CACHE
     command = [sys.executable, "-m", "deft_core.lm.trl_format", str(path), str(cache), *([model] if model else [])]
     quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}

@@ -125,11 +125,13 @@ class Job:
             link = Path(scratch) / f"rows{ending}"  # `datasets` takes [ and * in a path for a pattern, and a dot in front for hidden
             link.symlink_to(path.resolve())
             self._seen(0)
-            readers: list[str | None] = [check.read_back(link, self.layout, digests, self._name("id"), self._seen)]
-            if self.layout.trainer == "TRL":
+            readers = [check.read_back(link, self.layout, digests, self._name("id"), self._seen)]
+            if self.layout.trainer == "TRL" and check.has_trl():
                 self.progress({"phase": "TRL's own formatting", "done": 0, "total": len(digests)})
                 readers.append(check.trl_reads(link, model))
-            return [reader for reader in readers if reader]
+            elif self.layout.trainer == "TRL":
+                self.notes.append("TRL is not installed: its formatting was not checked.")
+            return readers
 
     def _seen(self, count: int) -> None:
         self.progress({"phase": "reading back", "done": count, "total": len(self.beside)})

@@ -83,6 +83,9 @@ def local_folder(name: str, say: Callable[[str], None] = lambda _: None) -> Path
         return default_model.ensure(say)
     if Path(name).is_dir():
         return Path(name)
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists():  # no Hub id looks like that
+        found = f"a file: {name}" if Path(name).exists() else f"no such folder: {name}"
+        raise ModelError("a folder with a model (config.json, *.safetensors, tokenizer)", found, "Check the path.")
     from huggingface_hub import snapshot_download
 
     say(f"looking for {name} on the Hub")

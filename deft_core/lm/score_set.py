@@ -22,6 +22,7 @@ from deft_core.errors import InputError, ModelError
 from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
 from deft_core.lm import models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
+from deft_core.lm.score_settings import ScoreSettings
 from deft_core.lm.scoring import ResponseScore, Scorer
 from deft_core.lm.tokens import TokenRow, token_bytes, token_rows
 from deft_core.status import Pace, Say, Status, read_status
@@ -30,20 +31,6 @@ from deft_core.workspace import Workspace, read_json, replace_atomically, write_
 __all__ = ["ScoreReport", "ScoreSettings", "score"]
 
 _COUNT_ROWS = 2048  # rows tokenised at a time while counting
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
-    limit: int | None = None  # only the first so many rows by id
-    batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device, or what the set began with
-    max_length: int = 1024  # tokens of prompt and one response
-
-    def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("batch_tokens", 1), ("max_length", 8)):
-            value, option = getattr(self, name), name.replace("_", "-")
-            if value is not None and value < least:
-                raise InputError(f"a --{option} of at least {least}", str(value), f"Give a larger --{option}.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     info = workspace.dataset_info(name)
     scores = workspace.scores(name)
     scores.mkdir(parents=True, exist_ok=True)
-    with Status(scores, say) as finding:
+    with Status(scores, lambda status: say(status) if status["state"] != "finished" else None) as finding:  # the scoring is not
         folder = models.local_folder(settings.model, lambda words: finding.update(phase=words))
         fingerprints = models.fingerprint(folder)
     model = str(folder.resolve()) if Path(settings.model).is_dir() else settings.model  # whoever goes on may stand elsewhere
@@ -85,7 +72,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
         if score_parts.missing_parts(target, rows, wanted):
             _check_batches(target, settings)
-            with Status(target, say, total=wanted) as status:
+            with Status(target, say, total=wanted, phase="loading the model") as status:
                 _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
             with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
@@ -101,7 +88,9 @@ def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
             return lock.acquire(timeout=1)
         except Timeout:
             status = read_status(target) or {}
-            say(status | {"phase": f"process {status.get('pid', '?')} is at work on this score set: {status.get('phase', 'starting')}"})
+            phase = status.get("phase", "starting")
+            words = f"process {status.get('pid', '?')} is at work on this score set: {phase}"
+            say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
 
 
 def _check_batches(target: Path, settings: ScoreSettings) -> None:
@@ -117,7 +106,6 @@ def _check_batches(target: Path, settings: ScoreSettings) -> None:
 
 
 def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
-    status.update(phase="loading the model")
     lm = models.load(settings.model, folder)
     if not (target / "score.json").is_file():
         _begin(pairs, target, lm, settings, about, status)

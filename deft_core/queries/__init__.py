@@ -7,7 +7,7 @@ tests/test_architecture.py looks for SQL anywhere else.
 For the command: `user_sql(view, sql, seconds=60, memory_mb=2048) -> pyarrow.Table` runs one read-only SELECT over the view `pairs`.
 """
 
-from deft_core.queries.relation import Column
+from deft_core.queries.relation import SCORE_COLUMNS, Column
 from deft_core.queries.rows import Refused, columns, last_turns, light_table, refused_page, texts
 from deft_core.queries.search import check_pattern, matching_ids
 from deft_core.queries.tokens import ScoredToken, response_scores, rows_with_token, token_detail
@@ -17,6 +17,7 @@ from deft_core.queries.where import where_ids
 
 __all__ = [
     "NEWEST",
+    "SCORE_COLUMNS",
     "Column",
     "Refused",
     "ScoredToken",

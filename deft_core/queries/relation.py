@@ -14,9 +14,11 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from deft_core.errors import InputError, first_line
 from deft_core.noise import stored
+from deft_core.queries import damage
 from deft_core.queries.view import View
 
 __all__ = [
+    "SCORE_COLUMNS",
     "Column",
     "column_kinds",
     "column_names",
@@ -165,10 +167,11 @@ def explained(view: View, asked: str | None = None) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, MemoryError):
         raise too_large() from None
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        found = first_line(error)
-        if asked is None:
-            remedy = f"Import {view.dataset!r} again, or remove the damaged score set, what-if or noise.parquet."
-            raise InputError(f"readable files of {view.dataset!r}", found, remedy) from error
+        found, path = first_line(error), damage.damaged_file(view)
+        if asked is None or path:
+            path = path or next((one for one in damage.files(view) if str(one) in found), None)
+            found = found if path is None or str(path) in found else f"{path}: {found}"
+            raise InputError(f"readable files of {view.dataset!r}", found, damage.remedy(view, path)) from error
         raise InputError(asked, found, _remedy(view, str(error))) from None
 
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import pyarrow as pa
 
-from deft_core.errors import InputError
+from deft_core.errors import InputError, first_line
 from deft_core.preferences import RowRefused
 from deft_core.readers.columns import own_split
 from deft_core.readers.csv_rows import csv_rows
@@ -35,6 +35,7 @@ Rows = Callable[[], Iterator[Row]]
 ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _COMPRESSED = (".gz", ".zst", ".zstd")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_HUB_SECONDS = 20.0
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -51,13 +52,29 @@ def parts(source: str, split: str | None = None) -> list[Part]:
         return _several(found, _fixed_start(path), source)
     if _is_local_name(source):
         raise InputError("a file, a folder, a glob or a Hub id", f"nothing at {source!r}", "Check the path.")
+    _check_hub(source)
     return hub_parts(source, split)
+
+
+def _check_hub(source: str) -> None:
+    """One request that fails at once: `datasets` asks six times, half a minute long, and huggingface_hub has no setting for that."""
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().dataset_info(source, timeout=_HUB_SECONDS)
+    except Exception as error:  # whatever network, authorisation or the name have to say
+        tried = f"no file or folder of that name, and the Hub says {type(error).__name__}: {first_line(error)[:300]}"
+        raise InputError(f"a dataset {source!r}", tried, "Check the name and the network, or download the files.") from error
 
 
 def hub_parts(source: str, split: str | None) -> list[Part]:
     """The splits of a dataset on the Hub, streamed. Only data files are read: this library runs no code from a repository."""
     import datasets
+    import huggingface_hub
 
+    datasets.logging.set_verbosity_error()  # what it retries is for its developers; what it gives up on comes as an error
+    huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    datasets.config.STREAMING_OPEN_MAX_RETRIES = 3
     try:
         found = datasets.load_dataset(source, streaming=True)
     except Exception as error:  # whatever network, authorisation or the repository's files have to say

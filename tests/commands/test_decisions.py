@@ -57,11 +57,13 @@ def test_a_condition_sees_flips(workspace, ids):
 
 def test_people_read_what_was_saved(workspace, ids):
     def printed(*arguments):
-        return CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), *arguments], catch_exceptions=False).stdout
+        return CliRunner().invoke(cli.app, ["--workspace", str(workspace.root), *arguments], catch_exceptions=False).output
 
     assert "drop 1 row" in printed("decide", "demo", "drop", "--id", ids[0])
     assert "undo: drop 1 row" in printed("undo", "demo")
-    assert "nothing to undo" in printed("undo", "demo")
+    assert "nothing to undo" in printed("undo", "demo").splitlines()
+    assert "nothing to redo" not in printed("redo", "demo")
+    assert "nothing to redo" in printed("redo", "demo", "--json").splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`deft select`, `deft selections`, `deft selection compare|restore|rename|delete`."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,6 +57,24 @@ def test_a_condition_narrows_what_takes_part(demo, table):
     report = deft(demo, "select", "demo", "--as", "short", "--fraction", "1", "--where", "tokens_chosen < 12")
     assert report["kept"] == ((table["split"] == "train") & (table["tokens_chosen"] < 12)).sum() > 0
     assert report["kept"] + report["dropped"] == 32
+
+
+def test_a_partly_scored_set_says_how_many_rows_take_part(workspace):
+    write_demo(workspace, 40, done=20)
+    arguments = ["--workspace", str(workspace.root), "select", "demo", "--as", "few", "--fraction", "1", "--json"]
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    report = json.loads(result.stdout)
+    assert result.stderr == f"{report['kept']} of 32 training rows are scored; the others take no part\n"
+    assert 0 < report["kept"] < 20 and report["kept"] + report["dropped"] == 32
+    by_turns = CliRunner().invoke(cli.app, [*arguments, "--by", "turns"], catch_exceptions=False)
+    assert by_turns.stderr == "" and json.loads(by_turns.stdout)["kept"] == 32
+
+
+def test_a_set_without_scores_is_to_be_scored_first(small, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "select", "small", "--as", "best")
+    assert code == 1
+    assert "'small' has no scores yet" in err and "deft score small" in err
+    assert deft(small, "select", "small", "--as", "long", "--by", "characters_chosen", "--count", "3")["kept"] == 3
 
 
 def test_decisions_are_part_of_it(demo, table):

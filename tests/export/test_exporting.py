@@ -164,10 +164,15 @@ def test_a_lost_score_set_is_said(workspace, folder):
 def test_questions_alone_stay_as_they_are(workspace, tmp_path, folder, without_trl):
     imported(workspace, tmp_path, [{"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}])
     select(workspace, "mine")
-    report = export(workspace, "best", folder / "mine.jsonl", "trl")
+    phases = []
+    report = export(workspace, "best", folder / "mine.jsonl", "trl", progress=lambda status: phases.append(status["phase"]))
     (record,) = lines(folder / "mine.jsonl")
     assert [record[side] for side in ("prompt", "chosen", "rejected")] == ["The sky is", " blue.", " green."]
-    assert report.notes == ["Each prompt is the question as it is: all of them are a single user turn."]
+    assert report.notes == [
+        "Each prompt is the question as it is: all of them are a single user turn.",
+        "TRL is not installed: its formatting was not checked.",
+    ]
+    assert list(dict.fromkeys(phases)) == ["looking through the rows", "writing", "reading back"]
     assert report.read_back_by == [f"datasets {check.version('datasets')}"]
 
 

@@ -293,6 +293,21 @@ def test_status_of_a_finished_set(small, settings):
     assert status["pairs_per_second"] > 0
 
 
+def test_nothing_is_called_finished_before_it_is(small, settings):
+    said = []
+    score(small, "small", settings, lambda status: said.append(status["phase"]))
+    phases = list(dict.fromkeys(said))
+    assert phases == [
+        "starting",
+        "loading the model",
+        "counting tokens",
+        "checking the layout against a plain forward",
+        "scoring",
+        "finished",
+    ]
+    assert said.count("starting") == said.count("finished") == 1
+
+
 def test_an_unknown_model_is_an_error_in_words_and_in_the_status(small, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelError, match="no such folder"):
@@ -300,6 +315,18 @@ def test_an_unknown_model_is_an_error_in_words_and_in_the_status(small, monkeypa
     status = read_json(small.scores("small") / "status.json")
     assert status["state"] == "failed"
     assert "Check the name" in status["message"]
+
+
+@pytest.mark.parametrize("name", ["/nope", "./nope", "../nope", "~/nope", "models/of/mine"])
+def test_a_path_that_is_not_there_is_answered_as_a_path(small, name):
+    with pytest.raises(ModelError, match=f"a folder with a model .*; found no such folder: {name}. Check the path"):
+        score(small, "small", ScoreSettings(model=name))
+
+
+def test_a_file_is_no_models_folder(small, tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelError, match="found a file: "):
+        score(small, "small", ScoreSettings(model=str(tmp_path / "model.safetensors")))
 
 
 def test_a_folder_without_safetensors_is_an_error(small, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from deft_core import selections
+from deft_core.export import check
 from deft_core.queries import light_table, open_view
 from deft_core.rule import Rule
 from deft_core.workspace import Workspace
@@ -52,6 +53,13 @@ def test_an_export_is_written_shown_and_found_again(saved: Workspace) -> None:
     assert app.code[0].value == f'stage: dpo\ndataset_dir: "{path.parent}"\ndataset: best-v1-llamafactory'
     returned = opened("curate")
     assert returned.success[0].value == app.success[0].value
+
+
+def test_where_trl_is_not_installed_the_page_says_that_it_was_not_asked(saved: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "find_spec", lambda _: None)
+    app = export(opened("curate"), saved)
+    assert app.success[0].value.split(" by ")[1].startswith("datasets")
+    assert any("TRL is not installed: its formatting was not checked." in text.value for text in app.text)
 
 
 def test_a_name_that_is_taken_is_refused_until_it_is_to_be_replaced(saved: Workspace) -> None:
