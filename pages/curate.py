@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from deft_core import uncertainty
 from deft_core.errors import DeftError
+from deft_core.rule import Rule
 from pages.shared import (
+    activity,
     amount_bar,
     borderline_tab,
     certainty,
@@ -21,6 +24,7 @@ from pages.shared import (
     job_resources,
     marks,
     noise_tab,
+    resources,
     rows_tab,
     rule_bar,
     save_bar,
@@ -28,6 +32,7 @@ from pages.shared import (
     versions_tab,
     widgets,
 )
+from pages.shared.brushing import Look
 from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.picked import Picked, looked, pick
 
@@ -59,8 +64,24 @@ def body(frame: Frame) -> None:
         st.button("Start with the usual rule", on_click=_usual_rule)
         return
     rule_bar.draw(rule, look)
+    _partly_scored(frame, look, rule)
     if not rule_bar.waiting(rule):
         _picked(_with_probability(pick(frame, look, decided, ids, rule)))
+
+
+def _partly_scored(frame: Frame, look: Look, rule: Rule) -> None:
+    """That a selection is made from the rows scored so far, where they are not all."""
+    if "reward_chosen" not in look.table:
+        return
+    train = resources.train(look.version, look.table)
+    rows, scored = int(train.sum()), int((train & np.isfinite(resources.numbers(look.table, "reward_chosen"))).sum())
+    if scored == rows:
+        return
+    own = next((one for one in activity.score_states(frame.workspace, look.view.dataset) if one.score_id == look.view.score_id), None)
+    by_scores = rule.by in look.table and bool(np.isnan(resources.numbers(look.table, rule.by)[train]).any())
+    goes_on = " so far; the selection changes as scoring goes on" if own and own.running else ""
+    rest = "; the others take no part" if by_scores else ""
+    st.caption(f":material/incomplete_circle: {scored:,} of {rows:,} training rows are scored{goes_on}{rest}.")
 
 
 def _with_probability(picked: Picked) -> Picked:

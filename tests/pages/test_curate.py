@@ -14,7 +14,7 @@ from deft_core.selection import Rule, kept
 from deft_core.workspace import Workspace, read_json, write_json
 from pages.shared import state
 from tests.pages.driving import address, body_text, checked, metric, opened, widget
-from tests.score_sets import preferences, write_dataset
+from tests.score_sets import preferences, write_dataset, write_demo
 
 TABS = ["Borderline", "Kept", "Dropped", "Contrast", "Noise", "Decisions", "Conflicts", "Versions"]
 
@@ -298,3 +298,31 @@ def test_rows_without_scores_are_kept_by_other_columns(workspace: Workspace) -> 
 
 def test_a_rule_belongs_to_its_dataset(scored: Workspace) -> None:
     assert set(state.RULE) <= set(state.OF_ONE_DATASET)
+
+
+# a score set that is not whole
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("stopped", "training rows are scored; the others take no part."),
+        ("running", "training rows are scored so far; the selection changes as scoring goes on; the others take no part."),
+    ],
+)
+def test_a_partly_scored_set_is_named_as_one(workspace: Workspace, state: str, says: str) -> None:
+    write_demo(workspace, 60, done=16, state=state)
+    rows = table(workspace).query("split == 'train'")
+    scored = int(rows["reward_chosen"].notna().sum())
+    assert 0 < scored < len(rows) == 48
+    app = opened("curate")
+    assert [one.value for one in app.caption if says in one.value] == [f":material/incomplete_circle: {scored} of 48 {says}"]
+    by_length = opened("curate", by="characters_chosen")
+    assert not any("the others" in one.value for one in by_length.caption)
+    overview = opened("overview")
+    assert "16 of 60" in overview.dataframe[-1].value["rows scored"].tolist()
+    assert state == "running" or "has 16 of 60 rows scored" in overview.text[0].value
+
+
+def test_a_whole_score_set_says_nothing_of_it(scored: Workspace) -> None:
+    assert not any("training rows are scored" in one.value for one in opened("curate").caption)
