@@ -126,11 +126,11 @@ def _tabs(picked: Picked) -> None:
     def label(name: str) -> str:
         return f"{name} ({counts[name]:,})" if counts.get(name) else name
 
-    def opened() -> None:
-        state.put(state.TAB, st.session_state[key] or chosen)
+    def opened(tab: str | None) -> None:
+        state.put(state.TAB, tab or chosen)
         state.put(state.PAGE)
 
-    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=opened)
+    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=state.changed(key, opened))
     TABS[chosen](picked)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from deft_core.rule import STRATA, WITHIN
+from deft_core.rule import STRATA, WITHIN, Rule
 from pages.shared import resources, rule_bar, state
 from pages.shared.picked import Picked
 
@@ -30,9 +31,7 @@ def _amount(picked: Picked) -> None:
     choice, slider, number = st.columns([6, 8, 4], vertical_alignment="bottom")
     key = state.mirror("unit", current)
 
-    def changed() -> None:
-        rule_bar.change(rule, **_same(picked, st.session_state[key] or current))
-
+    changed = state.changed(key, lambda unit: rule_bar.change(rule, **_same(picked, unit or current)))
     with choice:
         st.segmented_control("amount by", units, key=key, format_func=UNITS.__getitem__, on_change=changed, label_visibility="collapsed")
     if current == "fraction":
@@ -68,7 +67,7 @@ def _range(picked: Picked) -> None:
     _number(low, "low", lambda value: put(value, ends[1]), value=ends[0], **open_number)
     _number(high, "high", lambda value: put(ends[0], value), value=ends[1], **open_number)
     shown = tuple(float(np.clip(end, edges[0], edges[-1])) for end in ends)
-    key = state.mirror("range-slider", shown)
+    key = state.mirror("range-slider", shown, float(edges[0]), float(edges[-1]))
     with slider:
         st.slider(
             "range",
@@ -76,25 +75,23 @@ def _range(picked: Picked) -> None:
             step=step,
             format="%.5g",
             key=key,
-            on_change=lambda: put(*st.session_state[key]),
+            on_change=state.changed(key, lambda ends: put(*ends)),
             label_visibility="collapsed",
         )
 
 
 def _slider(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
-    key = state.mirror(f"{name}-slider", min(max(value, low), high))
-    place.slider(
-        name, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
-    )
+    key = state.mirror(f"{name}-slider", min(max(value, low), high), low, high, step)
+    changed = state.changed(key, put)
+    place.slider(name, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _number(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
     key = state.mirror(f"{name}-number", value if low is None else min(max(value, low), high))
     label = f"{UNITS.get(name, name)}{', %' if name == 'fraction' else ''}"
     format = "%g" if name == "fraction" else format
-    place.number_input(
-        label, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
-    )
+    changed = state.changed(key, put)
+    place.number_input(label, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _short(value: float) -> float:
@@ -112,6 +109,10 @@ def _same(picked: Picked, unit: str) -> dict[str, Any]:
     return {"value": next(iter(picked.cuts), 0.0)}
 
 
+def _turn(rule: Rule, name: str, chosen: str) -> None:
+    rule_bar.change(rule, **{name: chosen})
+
+
 def _by_chance(picked: Picked) -> None:
     """The settings of rules by strata and by chance."""
     rule = picked.rule
@@ -122,9 +123,7 @@ def _by_chance(picked: Picked) -> None:
     if rule.keep == "stratified":
         for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
             key = state.mirror(name, getattr(rule, name))
-            place.selectbox(
-                label, options, key=key, on_change=lambda name=name, key=key: rule_bar.change(rule, **{name: st.session_state[key]})
-            )
+            place.selectbox(label, options, key=key, on_change=state.changed(key, partial(_turn, rule, name)))
     if by_chance:
         key = state.mirror("seed", rule.seed)
-        seed.number_input("seed", step=1, key=key, on_change=lambda: rule_bar.change(rule, seed=int(st.session_state[key])))
+        seed.number_input("seed", step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number))))

@@ -42,8 +42,10 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
     firsts = [_about(event, by_id).ids[0] for event in shown]
     turns = last_turns(picked.look.view, firsts)
 
+    key = state.drawing_key("decisions", firsts)
+
     def opened() -> None:
-        for place in state.take_drawing("decisions").get("rows", [])[:1]:
+        for place in state.take_drawing("decisions", key).get("rows", [])[:1]:
             state.put(state.ROW, firsts[place])
 
     table = pd.DataFrame(
@@ -54,7 +56,6 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
             "its first row": turns,
         }
     )
-    key = state.drawing_key("decisions")
     st.dataframe(table, key=key, on_select=opened, selection_mode="single-row", hide_index=True, height=36 * (len(table) + 1) + 3)
     if pages > 1:
         widgets.pager(state.PAGE, pages, f"decisions {at + 1:,} to {at + len(shown):,} of {len(events):,}")

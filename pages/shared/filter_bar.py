@@ -44,10 +44,7 @@ def chips() -> None:
         return
     labels = {text: _chip(text) for text in texts}
     key = state.mirror(f"chips-{len(waiting())}", texts)  # Streamlit knows options by their labels: another widget where these change
-
-    def changed() -> None:
-        state.set_filters([from_text(text) for text in st.session_state[key]])
-
+    changed = state.changed(key, lambda left: state.set_filters([from_text(text) for text in left]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect("Filters", texts, key=key, on_change=changed, format_func=labels.__getitem__)
         st.button("clear", icon=":material/filter_alt_off:", on_click=state.set_filters, args=([],), width="content")

@@ -85,12 +85,13 @@ def draw(rule: Rule, look: Look) -> None:
 def _where(rule: Rule) -> None:
     key = state.mirror("where", rule.where)
 
-    def changed() -> None:
-        sql = str(st.session_state[key]).strip()
+    def changed(typed: str) -> None:
+        sql = typed.strip()
         state.allow(sql)
         change(rule, where=sql)
 
-    st.text_input("of the rows where", key=key, on_change=changed, placeholder="all training rows; or SQL, e.g. tokens_chosen > 20")
+    example = "all training rows; or SQL, e.g. tokens_chosen > 20"
+    st.text_input("of the rows where", key=key, on_change=state.changed(key, changed), placeholder=example)
 
 
 def waiting(rule: Rule) -> bool:

@@ -60,7 +60,7 @@ def _settings(counted: Counted, change: Change) -> None:
             min_value=0.0,
             step=1.0,
             key=key,
-            on_change=lambda: state.put(state.SMOOTH, f"{st.session_state[key] or 0:g}"),
+            on_change=state.changed(key, lambda number: state.put(state.SMOOTH, f"{number or 0:g}")),
             help="So many tokens are added to both counts of every token that occurs: rare ones weigh less.",
         )
     source, kept = st.columns(2)
@@ -79,7 +79,7 @@ def _pairs(counted: Counted) -> pd.DataFrame:
 
 def _several(label: str, name: str, options: list[str], chosen: list[str], **more: object) -> None:
     key = state.mirror(name, chosen)
-    changed = {"key": key, "on_change": lambda: state.put(name, *st.session_state[key])}
+    changed = {"key": key, "on_change": state.changed(key, lambda chosen: state.put(name, *chosen))}
     st.multiselect(label, options, **changed, **more)  # type: ignore[call-overload]
 
 

@@ -105,6 +105,22 @@ def test_a_box_on_a_histogram_narrows_everything_to_exact_counts(serve: Serve, p
     expect(page.get_by_test_id("stMultiSelect").first).to_contain_text("reward_chosen")
 
 
+def test_boxes_drawn_while_something_runs_all_count(serve: Serve, page: Page, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, ROWS, state="running")
+    page.goto(f"{serve(workspace.root)}/explore?chart=none")
+    drag(page, "scatter", (0.1, 0.1), (0.9, 0.9))
+    page.wait_for_url("**filter=box**")
+    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    for done, right in enumerate((0.9, 0.7, 0.8, 0.6, 0.75), start=1):
+        before = page.url
+        drag(page, "histogram-reward_rejected", (0.2, 0.4), (right, 0.6))
+        page.wait_for_function("before => location.href !== before", arg=before)
+        write_json(folder / "status.json", status | {"done": done * ROWS // 100})  # shown: the page has drawn itself again
+        expect(page.get_by_role("link", name=f"scoring demo {done}%")).to_be_visible()
+        assert [one.split(" ")[0] for one in filters(page)] == ["box", "between"]
+
+
 def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore")
     settled(page)

@@ -146,3 +146,16 @@ def test_the_matrix_shows_overlaps_of_the_columns_picked(scored: Workspace) -> N
     checked(widget(app, "multiselect", "Columns").set_value(["reward_mean", "extra_difficulty"]).run())
     assert address(app, "related") == ["reward_mean", "extra_difficulty"] and not app.error
     assert not opened("explore", relations="open", scores="", chart=["none"]).error
+
+
+def test_a_message_from_before_a_filter_takes_no_filter_back(scored: Workspace) -> None:
+    """A page that draws itself again while something runs sends what its widgets showed when it was asked to."""
+    app = opened("explore", filter=['is ["forum"] source'])
+    early = app._tree.get_widget_states()  # no public way to send an old message
+    checked(widget(app, "text_input", "Search").set_value("sorry").run())
+    both = address(app, "filter")
+    assert len(both) == 2
+    checked(app._run(early))
+    assert address(app, "filter") == both
+    checked(widget(app, "multiselect", "Filters").set_value(both[:1]).run())
+    assert address(app, "filter") == both[:1]
