@@ -22,6 +22,7 @@ from pages.shared.certainty import Sure
 
 LAST_MESSAGES = 2
 TOP_TOKENS = 8
+SPLIT_WORDS = {"train": "a training row", "heldout": "a held-out row", "judge": "a judge row"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def _moves(look: Look, row_id: str, ordered: Ordered) -> None:
     here = ordered.place(int(found[0])) if len(found) else -1
     places = dict(zip(("previous", "next"), _beside(here, state.place(row_id, here)), strict=True))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f"row {here + 1:,} of {len(ordered):,}" if here >= 0 else "this row is not among those listed")
+        place = f"row {here + 1:,} of {len(ordered):,}" if here >= 0 else "this row is not among those listed"
+        st.html(f"{place} · {SPLIT_WORDS[decide.split(look, row_id)]}")
         for name, arrow, letter in (("previous", "Left", "k"), ("next", "Right", "j")):
             _move(name, f"row-{name}", look, ordered, places[name], arrow, f"also {letter}")
         st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
