@@ -131,7 +131,8 @@ def _tabs(picked: Picked) -> None:
         state.put(state.PAGE)
 
     st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=state.changed(key, opened))
-    TABS[chosen](picked)
+    with st.container():  # in which a row that is read can stand first
+        TABS[chosen](picked)
 
 
 open_page("curate.py", body)

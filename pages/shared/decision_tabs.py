@@ -161,6 +161,6 @@ def _beside(picked: Picked, order: Ints) -> st.delta_generator.DeltaGenerator:
     if not row_id:
         return st.container()
     left, right = st.columns([5, 7], gap="medium")
-    with right, st.container(border=True):
+    with right, st.container(border=True, key=widgets.OPEN):
         inspector.inspect(picked.look, row_id, Ordered(order))
     return left

@@ -47,7 +47,7 @@ def list_and_row(look: Look, ordered: Ordered) -> None:
     left, right = st.columns([5, 7], gap="medium")
     with left:
         rows.table(look, ordered, row_id)
-    with right, st.container(border=True):
+    with right, st.container(border=True, key=widgets.OPEN):
         inspect(look, row_id, ordered)
 
 

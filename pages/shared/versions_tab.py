@@ -142,7 +142,7 @@ def _two(picked: Picked, references: list[str]) -> None:
         opened.append(positions)
     row_id = state.value(state.ROW)
     if row_id:
-        with st.container(border=True):
+        with st.container(border=True, key=widgets.OPEN):
             inspector.inspect(picked.look, row_id, Ordered(np.concatenate(opened)))
 
 

@@ -14,11 +14,16 @@ from pages.shared import state
 
 _STYLE = """<style>
 .block-container {padding: 3.4rem 2.4rem 3rem 2.4rem}
-@media (max-width: 640px) {.block-container {padding-left: 1rem; padding-right: 1rem}}
+@media (max-width: 640px) {
+  .block-container {padding-left: 1rem; padding-right: 1rem}
+  [data-testid="stMain"] {overflow-anchor: none}  /* else the table stays where it is, and the row above it out of sight */
+  [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}  /* columns stand below each other there */
+}
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .st-key-hidden-keys {display: none}
 </style>"""
+OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list
 HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -148,6 +149,17 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
     expect(page.get_by_text(f"row 4 of {ROWS}")).to_be_visible()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
+
+
+def test_on_a_narrow_screen_the_row_that_is_read_stands_above_its_table(serve: Serve, page: Page, workspace: Workspace) -> None:
+    address = serve(workspace.root)
+    page.set_viewport_size({"width": 480, "height": 900})
+    for path in ("explore?chart=none", "curate?tab=Kept&fraction=1", "curate?tab=Borderline"):
+        page.goto(f"{address}/{path}")
+        settled(page)
+        page.get_by_test_id("stDataFrame").first.scroll_into_view_if_needed()
+        click_cell(page, 150, row=2)
+        expect(page.get_by_text(re.compile(r"^row \d+ of \d+"))).to_be_in_viewport()
 
 
 def test_a_heading_sorts_all_rows(serve: Serve, page: Page, workspace: Workspace) -> None:
