@@ -22,6 +22,7 @@ _STYLE = """<style>
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .st-key-hidden-keys {display: none}
+[data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list
 HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone

@@ -78,6 +78,7 @@ def test_a_cold_deep_link_opens_its_page(serve: Serve, page: Page, workspace: Wo
     page.goto(f"{serve(workspace.root)}/explore?{urlencode({'dataset': 'demo', 'filter': 'between 0.05 0.1 reward_chosen'})}")
     expect(page.get_by_role("heading", name="How are the rewards distributed?")).to_be_visible()
     expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(5)
+    expect(page.get_by_test_id("stSidebarHeader").locator("img")).to_be_visible()
     table = light_table(open_view(workspace, "demo"))
     shown_rows(page, int(table["reward_chosen"].between(0.05, 0.1).sum()))
 
@@ -120,6 +121,16 @@ def test_boxes_drawn_while_something_runs_all_count(serve: Serve, page: Page, tm
         write_json(folder / "status.json", status | {"done": done * ROWS // 100})  # shown: the page has drawn itself again
         expect(page.get_by_role("link", name=f"scoring demo {done}%")).to_be_visible()
         assert [one.split(" ")[0] for one in filters(page)] == ["box", "between"]
+
+
+def test_what_runs_is_said_in_full_beside_every_page(serve: Serve, page: Page, tmp_path: Path) -> None:
+    name = "a-dataset-of-a-long-name"
+    made = preferences(16)
+    write_scores(Workspace(tmp_path), name, made, write_dataset(Workspace(tmp_path), name, made), done=4, state="running")
+    page.goto(f"{serve(tmp_path)}/datasets")
+    line = page.get_by_test_id("stSidebar").get_by_text(f"scoring {name} 25%, 3 s left")
+    expect(line).to_be_visible()
+    assert line.evaluate("one => one.scrollWidth <= one.clientWidth && getComputedStyle(one).whiteSpace === 'normal'")
 
 
 def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve, page: Page, workspace: Workspace) -> None:
