@@ -25,6 +25,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
+LOGO = Path(__file__).with_name("logo.svg")  # the product's name
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -61,6 +62,7 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     name, _, question = PAGES[file]
     st.set_page_config(page_title=f"{name} · DEFT Studio", layout="wide")
     widgets.style()
+    st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
