@@ -17,6 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from deft_core.reading import excerpt
+from deft_core.rule import CUT_DIGITS
 
 __all__ = [
     "COLOURS",
@@ -222,7 +223,7 @@ def kept_bars(
         shapes.append({"type": "line", "xref": "x", "yref": "y domain", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line})
         outward = ("right", "left")[number] if len(cuts) == 2 else "left" if (at - low) / (high - low) < 0.5 else "right"
         place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": outward, "showarrow": False}
-        notes.append({"text": f"cut {cut:,.4g}", "font": {"size": 13}} | place)
+        notes.append({"text": f"cut {cut:,.{CUT_DIGITS}g}", "font": {"size": 13}} | place)
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [low, high], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
     return _framed(traces, x, {}, {"barmode": "stack", "bargap": 0, "selectdirection": "h", "shapes": shapes, "annotations": notes})

@@ -25,7 +25,7 @@ def draw(picked: Picked) -> None:
 
     def drawn() -> None:
         for box in state.take_drawing(_CHART, key).get("box", [])[:1]:
-            low, high = (float(f"{end:.6g}") for end in sorted(box["x"]))
+            low, high = map(rule_bar.short, sorted(box["x"]))
             rule_bar.change(rule, keep="range", low=low, high=high)
 
     axis = resources.axis(look.version, (rule.by,), look.table)

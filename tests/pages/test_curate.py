@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -75,7 +76,24 @@ def test_an_amount_by_share_rows_or_value(scored: Workspace) -> None:
     units = next(one for one in app.button_group if one.key.startswith("widget-unit"))
     checked(units.set_value("value").run())
     rewards = table(scored).query("split == 'train'")["reward_chosen"].sort_values()
-    assert metric(app, "kept") == "10" and float(address(app, "value")[0]) == pytest.approx(rewards.iloc[-10])
+    assert metric(app, "kept") == "10" and rewards.iloc[-11] < float(address(app, "value")[0]) <= rewards.iloc[-10]
+
+
+def test_a_cut_by_value_is_one_number_everywhere(scored: Workspace) -> None:
+    app = opened("curate", count="10")
+    checked(next(one for one in app.button_group if one.key.startswith("widget-unit")).set_value("value").run())
+    slider, (value,) = widget(app, "slider", "value"), address(app, "value")
+    assert slider.value == widget(app, "number_input", "value").value == float(value)
+    assert len(value) <= len("0.12345") and f"cut {float(value):.5g}" in cut_labels(app)
+    checked(slider.set_value(slider.min + 200 * slider.step).run())
+    (value,) = address(app, "value")
+    assert widget(app, "number_input", "value").value == float(value) == pytest.approx(widget(app, "slider", "value").value, abs=1e-12)
+    assert f"cut {float(value):.5g}" in cut_labels(app)
+
+
+def cut_labels(app: AppTest) -> list[str]:
+    (spec,) = [json.loads(one.proto.spec) for one in app.get("plotly_chart") if "cut " in one.proto.spec]
+    return [note["text"] for note in spec["layout"]["annotations"]]
 
 
 def test_a_range_by_its_ends(scored: Workspace) -> None:
