@@ -86,6 +86,9 @@ def _partly_scored(frame: Frame, look: Look, rule: Rule) -> None:
 
 def _with_probability(picked: Picked) -> Picked:
     """With the rows' places under other draws of d: at once where the rows are few, else when somebody asks."""
+    if certainty.lacks_counts(picked.look):
+        certainty.missing(picked.look)
+        return picked
     few = picked.pool.sum() <= LIVE_ROWS
     if not uncertainty.can_tell(picked.rule) or not (few or state.value(state.PLACES)):
         return picked
