@@ -274,6 +274,7 @@ def test_a_version_is_restored_renamed_and_deleted(scored: Workspace) -> None:
     assert metric(app, "kept") == "3"
     checked(widget(app, "button", "make it the newest").click().run())
     assert selections.read(scored, "best").restores == 1 and "best@3" in app.success[0].value.replace("\\", "")
+    assert widget(app, "selectbox", "One version").value == "best@3" and widget(app, "button", "make it the newest").disabled
     widget(app, "text_input", "New name of best").set_value("better")
     checked(widget(app, "button", "Rename").click().run())
     assert selections.versions(scored, "better") == [1, 2, 3] and address(app, "selection") == ["better"]
@@ -288,6 +289,18 @@ def test_versions_are_compared_with_each_other_and_with_what_is_kept_now(scored:
     assert "<b>0</b> in both, <b>3</b> only in best@1, <b>4</b> only in best@2" in body_text(app)
     checked(widget(app, "selectbox", "with").set_value("the rows kept now").run())
     assert "<b>3</b> in both, <b>0</b> only in best@1, <b>2</b> only in the rows kept now" in body_text(app)
+
+
+def test_a_version_just_saved_is_the_one_that_is_shown_and_compared(scored: Workspace) -> None:
+    for count in (3, 4):
+        saved(scored, "best", Rule(count=count))
+    app = opened("curate", tab="Versions", count="5")
+    checked(widget(app, "selectbox", "One version").set_value("best@1").run())
+    assert not widget(app, "button", "make it the newest").disabled
+    checked(widget(app, "selectbox", "Compare").set_value("best@2").run())
+    save_as(app, "best")
+    chosen = [widget(app, "selectbox", label).value for label in ("One version", "Compare", "with")]
+    assert chosen == ["best@3", "best@2", "best@3"] and widget(app, "button", "make it the newest").disabled
 
 
 def test_a_damaged_version_is_named_and_can_be_deleted(scored: Workspace) -> None:
