@@ -14,19 +14,20 @@ from deft_core.reading import excerpt
 from pages.shared import state, widgets
 
 SEARCH, FIELD, NEGATED = "search", "search-field", "search-negated"
+HAVE, HAVE_NOT = "have", "do not have"
 ALL_SPLITS = "all splits"
 FIELD_WORDS = {"all": "all texts", "prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
 CHIP_CHARACTERS = 80
 
 
 def pickers() -> None:
-    search, field, without, split = st.columns([5, 3, 2, 3], vertical_alignment="bottom")
-    with search:
-        st.text_input("Search", key=SEARCH, placeholder="text, or /pattern/", on_change=_search)
+    field, negated, search, split = st.columns([3, 3, 5, 3], vertical_alignment="bottom")
     with field:
-        st.selectbox("in", FIELDS, key=FIELD, format_func=FIELD_WORDS.__getitem__)
-    with without:
-        st.checkbox("NOT", key=NEGATED, help="Rows that do not have it.")
+        st.selectbox("Search in", FIELDS, key=FIELD, format_func=FIELD_WORDS.__getitem__)
+    with negated:
+        st.selectbox("for rows that", (HAVE, HAVE_NOT), key=NEGATED)
+    with search:
+        st.text_input("this text", key=SEARCH, placeholder="text, or /pattern/; then Enter", on_change=_search)
     with split:
         current = next(
             (rule.values[0] for rule in state.filters() if isinstance(rule, OneOf) and _is_split(rule) and rule.values), ALL_SPLITS
@@ -81,18 +82,19 @@ def _chip(text: str) -> str:
 
 
 def _search() -> None:
-    """A search becomes a filter and the box is empty again; a pattern that cannot work stays in it, to be mended."""
+    """A search becomes a filter, and the next one starts anew; a pattern that cannot work stays in its box, to be mended."""
     try:
         rule = _typed()
     except DeftError:
         return
     state.set_typed(SEARCH, "")
+    state.set_typed(NEGATED, HAVE)
     if rule:
         state.set_filters([*state.filters(), rule])
 
 
 def _typed() -> Search | None:
-    text, field, negated = state.typed(SEARCH), state.typed(FIELD) or "all", bool(st.session_state.get(NEGATED))
+    text, field, negated = state.typed(SEARCH), state.typed(FIELD) or "all", state.typed(NEGATED) == HAVE_NOT
     if not (len(text) > 2 and text.startswith("/") and text.endswith("/")):
         return Search(text, False, field, negated) if text else None
     check_pattern(text[1:-1])

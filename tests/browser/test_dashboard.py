@@ -280,7 +280,7 @@ def test_an_uploaded_file_is_imported_and_its_copy_is_gone(serve: Serve, page: P
 def test_a_pattern_that_cannot_work_is_mended_in_its_box(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore")
     settled(page)
-    box = page.get_by_role("textbox", name="Search")
+    box = page.get_by_role("textbox", name="this text")
     box.fill("/(/")
     box.press("Enter")
     expect(page.get_by_text("Expected a regular expression")).to_be_visible()

@@ -60,11 +60,11 @@ def test_a_filter_on_rewards_that_are_not_there_yet_can_be_removed(workspace: Wo
 
 def test_a_pattern_that_cannot_work_stays_in_the_box_to_be_mended(scored: Workspace) -> None:
     app = opened("explore")
-    checked(widget(app, "text_input", "Search").set_value("/(/").run())
+    checked(widget(app, "text_input", "this text").set_value("/(/").run())
     assert "a regular expression" in message(app) and "filter" not in app.query_params
-    assert metric(app, "rows") == "60" and widget(app, "text_input", "Search").value == "/(/"
-    checked(widget(app, "text_input", "Search").set_value("/(question 1)\\d:/").run())
-    assert not app.error and metric(app, "rows") == "10" and widget(app, "text_input", "Search").value == ""
+    assert metric(app, "rows") == "60" and widget(app, "text_input", "this text").value == "/(/"
+    checked(widget(app, "text_input", "this text").set_value("/(question 1)\\d:/").run())
+    assert not app.error and metric(app, "rows") == "10" and widget(app, "text_input", "this text").value == ""
 
 
 def test_a_measure_that_is_none_is_passed_over(scored: Workspace) -> None:
