@@ -12,7 +12,6 @@ import streamlit as st
 
 from deft_core import queries, reading
 from deft_core.charts import COLOURS
-from deft_core.errors import NotFoundError
 from deft_core.flips import flipped_texts, swapped
 from deft_core.ordered import Ordered
 from deft_core.queries import ScoredToken
@@ -55,7 +54,8 @@ def inspect(look: Look, row_id: str, ordered: Ordered) -> None:
     flipped = look.decided.decisions.flipped
     found = flipped_texts(queries.texts(look.view, [row_id]), flipped)
     if found.empty:
-        raise NotFoundError(f"a row of {look.view.dataset!r}", f"no row {row_id!r}", "Choose another row in the table.")
+        _no_such_row(look, row_id)
+        return
     row = found.iloc[0]
     _moves(look, row_id, ordered)
     decide.row(look, row_id)
@@ -64,6 +64,11 @@ def inspect(look: Look, row_id: str, ordered: Ordered) -> None:
     left, right = _two(answers, row_id) if len(answers) > 2 else (0, 1)
     _side_by_side(answers, (left, right))
     _deciding([answers[left], answers[right]])
+
+
+def _no_such_row(look: Look, row_id: str) -> None:
+    st.warning(f"{widgets.plain(look.view.dataset)} has no row {widgets.plain(row_id)}. Choose another row in the table.")
+    st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
 
 
 def _moves(look: Look, row_id: str, ordered: Ordered) -> None:

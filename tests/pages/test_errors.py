@@ -72,7 +72,11 @@ def test_a_measure_that_is_none_is_passed_over(scored: Workspace) -> None:
 
 
 def test_a_row_that_is_not_there_is_explained(scored: Workspace) -> None:
-    assert "no row" in opened("explore", row="nothing").error[0].value
+    for name, tab in (("explore", ""), ("curate", "Kept"), ("curate", "Borderline")):
+        app = opened(name, row="no<b>thing", tab=tab)
+        assert "has no row no\\<b\\>thing" in app.warning[0].value and app.dataframe
+        checked(widget(app, "button", "close").click().run())
+        assert not app.error and not app.warning and not address(app, "row")
 
 
 @pytest.mark.parametrize("file", ["datasets/demo/pairs.parquet", "scores/demo/tiny/part-00001.parquet"])
