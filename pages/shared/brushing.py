@@ -164,7 +164,8 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
     rows, total = charts.sampled(resources.by_chance(look.version, (x, y), look.table), look.shown(but=own))
     xs, ys = (resources.numbers(look.table, name, rows) for name in (x, y))
     titles = charts.title(x), charts.title(y)
-    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own)).update_layout(height=HEIGHT)
+    axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
+    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes).update_layout(height=HEIGHT)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
 
 

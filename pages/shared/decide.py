@@ -85,9 +85,17 @@ def whole(look: Look) -> None:
     """Which decision, then how many rows it is about, then a click."""
     rows = int(look.left.sum())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f"<b>Decide on {'these ' if look.rules else 'all '}{widgets.count(rows, 'row')}</b>", width="content")
+        which = "this row" if rows == 1 else f"{'these' if look.rules else 'all'} {widgets.count(rows, 'row')}"
+        st.html(f"<b>Decide on {which}</b>", width="content")
         for kind, label in WHOLE.items():
-            st.button(label, key=f"whole-{kind}", type="tertiary", disabled=not rows, on_click=state.ask, args=(kind, _about(look)))
+            st.button(
+                label.replace("these", "it") if rows == 1 else label,
+                key=f"whole-{kind}",
+                type="tertiary",
+                disabled=not rows,
+                on_click=state.ask,
+                args=(kind, _about(look)),
+            )
     kind, about = state.asked()
     if kind and about == _about(look) and rows:
         _confirm(look, kind, rows)

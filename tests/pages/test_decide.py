@@ -188,3 +188,10 @@ def test_a_row_kept_before_it_was_held_out_can_be_left_to_the_rule(scored: Works
     overrides.append(scored, "demo", "keep", [row])
     pressed(opened("explore", row=row), "keep")
     assert not overrides.load(scored, "demo").kept
+
+
+def test_one_row_is_not_these_rows(scored: Workspace, ids: list[str]) -> None:
+    app = opened("explore", filter=["has Question 7:"])
+    assert metric(app, "rows") == "1" and "<b>Decide on this row</b>" in body_text(app)
+    labels = [one.label for one in app.button]
+    assert {"keep it", "leave it to the rule", "tag it"} <= set(labels) and "keep these" not in labels
