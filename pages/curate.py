@@ -95,7 +95,7 @@ def _with_probability(picked: Picked) -> Picked:
     try:
         return replace(picked, probability=certainty.probability(picked))
     except DeftError as error:  # counts or pooled states are missing: everything else can be shown
-        st.caption(f"Places under other draws of d: {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.caption(f"Places under other draws of d: {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
         return picked
 
 

@@ -125,7 +125,8 @@ def missing(look: Look) -> None:
 def problem(placed: Placed) -> None:
     missing(placed.look)
     if placed.problem:
-        expected, found, remedy = (widgets.plain(part) for part in (placed.problem.expected, placed.problem.found, placed.problem.remedy))
+        expected, found = widgets.prose(placed.problem.expected), widgets.plain(placed.problem.found)
+        remedy = widgets.prose(placed.problem.remedy)
         st.caption(f"Places in the kept set: expected {expected}; found {found}. {remedy}")
 
 
@@ -143,7 +144,7 @@ def verdict(look: Look) -> None:
     try:
         found = place_resources.sure(look.view).verdict
     except DeftError as error:
-        st.metric("d", "?", width="content", help=f"Found {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.metric("d", "?", width="content", help=f"Found {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
         return
     st.metric("d", found.state, width="content", help=widgets.plain(found.words))
     st.page_link(page("discrepancy.py"), label="why", icon=":material/help:")

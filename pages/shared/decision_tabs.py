@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
     at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
     shown = events[::-1][at : at + PAGE_ROWS]
     by_id = {event.event: event for event in events}
-    done = {event.event for event in picked.decisions.done}
+    done, overruled = {event.event for event in picked.decisions.done}, resources.overruled(picked.decided.through, picked.decisions)
     firsts = [_about(event, by_id).ids[0] for event in shown]
     turns = last_turns(picked.look.view, firsts)
 
@@ -52,7 +52,7 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
         {
             "when (UTC)": [event.created[:19].replace("T", " ") for event in shown],
             "decision": [excerpt(_words(event, by_id), 80) for event in shown],
-            "now": ["" if event.kind not in DECISIONS else "stands" if event.event in done else "undone" for event in shown],
+            "now": [_now(event, done, overruled) for event in shown],
             "its first row": turns,
         }
     )
@@ -64,6 +64,12 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
 def _about(event: Event, by_id: dict[str, Event]) -> Event:
     """The decision that a step is about; a decision is about itself."""
     return event if event.kind in DECISIONS else by_id.get(event.target or "", event)
+
+
+def _now(event: Event, done: Collection[str], overruled: Collection[str]) -> str:
+    if event.kind not in DECISIONS:
+        return ""
+    return "undone" if event.event not in done else "overruled" if event.event in overruled else "stands"
 
 
 def _words(event: Event, by_id: dict[str, Event]) -> str:

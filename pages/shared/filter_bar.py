@@ -36,7 +36,7 @@ def pickers() -> None:
     try:
         _typed()
     except DeftError as error:
-        st.error(f"Expected {widgets.plain(error.expected)}; found {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.error(f"Expected {widgets.prose(error.expected)}; found {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
 
 
 def chips() -> None:

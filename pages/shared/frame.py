@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from deft_core import selections
-from deft_core.errors import DeftError
+from deft_core.errors import DeftError, NotFoundError
 from deft_core.status import duration
 from deft_core.workspace import Workspace
 from pages.shared import activity, job_resources, resources, state, widgets
@@ -134,7 +134,7 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
         known = dataset in names
         widgets.pick("Dataset", state.DATASET, names if known else [dataset, *names], dataset, on_change=state.choose_dataset)
         if not known:
-            workspace.existing_dataset(dataset)  # says which there are
+            _unknown(workspace, dataset)
         try:
             ids = workspace.score_ids(dataset)
         except DeftError as error:
@@ -147,6 +147,14 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
             widgets.pick("Score set", state.SCORES, offered, chosen, format_func=lambda one: one or "none")
         selection = _pick_selection(workspace, dataset)
     return Frame(workspace, dataset, chosen or None, selection=selection)
+
+
+def _unknown(workspace: Workspace, dataset: str) -> None:
+    """Raises which datasets there are; what to do is what a page can do."""
+    try:
+        workspace.existing_dataset(dataset)
+    except NotFoundError as error:
+        raise NotFoundError(error.expected, error.found, "Choose another one on the left, or bring it on the Data page.") from None
 
 
 def _pick_selection(workspace: Workspace, dataset: str) -> str | None:

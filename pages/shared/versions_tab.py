@@ -45,13 +45,13 @@ def _table(listed: list[Listed]) -> None:
             "kept": [one.kept for one in about],
             "rule": [words(one.rule) for one in about],
             "by hand": [_by_hand(one) for one in about],
-            "saved": pd.to_datetime([one.created for one in about]),
+            "saved (UTC)": pd.to_datetime([one.created for one in about]),
             "note": [f"restores version {one.restores}" if one.restores else one.note for one in about],
             "fingerprint": [one.fingerprint[:12] for one in about],
         }
     )
     formats = {
-        "saved": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+        "saved (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         "kept": st.column_config.NumberColumn(format="localized"),
     }
     st.dataframe(shown, hide_index=True, column_config=formats, height=min(35 * (len(shown) + 1) + 3, 400))

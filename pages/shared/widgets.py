@@ -37,16 +37,21 @@ def plain(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", reading.excerpt(text, 300))
 
 
+def prose(words: str) -> str:
+    """What an error expects or advises; commands in it lose the marks that Markdown would have made of them."""
+    return plain(words.replace("`", ""))
+
+
 def problem(error: DeftError) -> None:
     """The three parts of an error."""
-    parts = {"Expected": error.expected, "Found": error.found, "What to do": error.remedy.replace("`", "")}
-    st.error("\n\n".join(f"**{name}** {plain(part)}" for name, part in parts.items()))
+    parts = {"Expected": prose(error.expected), "Found": plain(error.found), "What to do": prose(error.remedy)}
+    st.error("\n\n".join(f"**{name}** {part}" for name, part in parts.items()))
 
 
 def damaged(datasets: Mapping[str, DeftError]) -> None:
     """The datasets that cannot be read."""
     for name, error in datasets.items():
-        parts = f"Expected {plain(error.expected)}; found {plain(error.found)}. {plain(error.remedy)}"
+        parts = f"Expected {prose(error.expected)}; found {plain(error.found)}. {prose(error.remedy)}"
         st.warning(f"**{plain(name)}** cannot be read. {parts}")
 
 

@@ -13,7 +13,8 @@ from tests.score_sets import preferences, write_dataset, write_demo, write_score
 
 def test_a_dataset_that_is_not_there_is_explained(scored: Workspace) -> None:
     app = opened("explore", dataset="gone")
-    assert "no 'gone'" in app.error[0].value.replace("\\", "")
+    words = app.error[0].value.replace("\\", "")
+    assert "no 'gone'" in words and "bring it on the Data page" in words and "deft import" not in words
 
 
 def test_a_score_set_that_is_not_there_is_explained(scored: Workspace) -> None:
@@ -37,7 +38,7 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("bad", IMPOSSIBLE)
 def test_a_filter_that_cannot_work_is_explained_and_can_be_removed(scored: Workspace, bad: str) -> None:
     app = opened("explore", filter=[bad, 'is ["forum"] source'])
-    assert IMPOSSIBLE[bad] in message(app)
+    assert IMPOSSIBLE[bad] in message(app) and "`" not in message(app)
     chips = widget(app, "multiselect", "Filters")
     assert len(chips.value) == 2
     checked(chips.set_value(chips.value[1:]).run())
