@@ -6,7 +6,7 @@ Text from a dataset goes through `label`: Plotly reads some HTML in any text it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from deft_core.reading import excerpt
+from deft_core.rule import CUT_DIGITS
 
 __all__ = [
     "COLOURS",
@@ -75,6 +76,7 @@ POINTS = 5_000  # drawn at most; the rest is sampled, and the chart says so
 BARS = 20
 MATRIX_WORDS = 14  # columns; with more there is no room for figures in the cells
 FEW_BARS = 15  # of whole numbers: each has its own label
+LABELLED = 58  # pixels above a chart with labels: its buttons stand over them
 GREY = "rgba(128, 128, 128, 0.25)"
 
 Numbers = npt.NDArray[np.float64]
@@ -146,7 +148,12 @@ def histogram(series: Mapping[str, Bars], axis: Axis, title: str, *, drawn: tupl
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [axis.edges[0], axis.edges[-1]], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
     layout = {"barmode": "overlay", "bargap": 0, "selectdirection": "h", "shapes": lines, "annotations": notes}
-    return _framed(traces, x, {}, layout)
+    return _framed(traces, x, _upward([bars.counts for bars in series.values()]), layout, top=LABELLED)
+
+
+def _upward(counts: Iterable[npt.NDArray[np.int64]]) -> dict[str, Any]:
+    """The axis of counts; without a single row it has no numbers but 0, where Plotly would invent some."""
+    return {} if any(one.any() for one in counts) else {"range": [0, 1], "tickvals": [0]}
 
 
 def _distribution(name: str, bars: Bars, axis: Axis, few: bool, opacity: float) -> dict[str, Any]:
@@ -212,7 +219,8 @@ def kept_bars(
         for name, numbers in counts.items()
     ]
     low, high = float(axis.edges[0]), float(axis.edges[-1])
-    shapes, notes = [], []
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
     if band:
         place = {"type": "rect", "xref": "x", "yref": "y domain", "x0": max(band[0], low), "x1": min(band[1], high), "y0": 0, "y1": 1}
         shapes.append(place | {"line": {"width": 0}, "fillcolor": COLOURS["full"], "opacity": 0.22, "layer": "below"})
@@ -220,12 +228,15 @@ def kept_bars(
         at = min(max(cut, low), high)
         line = {"color": "#009E73", "width": 2}
         shapes.append({"type": "line", "xref": "x", "yref": "y domain", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line})
-        outward = ("right", "left")[number] if len(cuts) == 2 else "left" if (at - low) / (high - low) < 0.5 else "right"
-        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": outward, "showarrow": False}
-        notes.append({"text": f"cut {cut:,.4g}", "font": {"size": 13}} | place)
+        part = (at - low) / (high - low)
+        side = ("right", "left")[number] if len(cuts) == 2 and 0.2 < part < 0.8 else "left" if part < 0.5 else "right"  # outward
+        lift = 15 if side in [note["xanchor"] for note in notes] else 0
+        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": side, "showarrow": False, "yshift": lift}
+        notes.append({"text": f"cut {cut:,.{CUT_DIGITS}g}", "font": {"size": 13}} | place)
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [low, high], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
-    return _framed(traces, x, {}, {"barmode": "stack", "bargap": 0, "selectdirection": "h", "shapes": shapes, "annotations": notes})
+    layout = {"barmode": "stack", "bargap": 0, "selectdirection": "h", "shapes": shapes, "annotations": notes}
+    return _framed(traces, x, _upward(counts.values()), layout, top=LABELLED)
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
@@ -267,9 +278,16 @@ def sampled(order: npt.NDArray[np.int64], passed: npt.NDArray[np.bool_] | None) 
 
 
 def scatter(
-    x: Numbers, y: Numbers, titles: tuple[str, str], *, name: str, rows: int, outline: tuple[tuple[float, float], ...] = ()
+    x: Numbers,
+    y: Numbers,
+    titles: tuple[str, str],
+    *,
+    name: str,
+    rows: int,
+    outline: tuple[tuple[float, float], ...] = (),
+    axes: tuple[Axis, Axis] | None = None,
 ) -> go.Figure:
-    """Points, all of so many rows or a sample of them; `outline` is a filter taken from here."""
+    """Points, all of so many rows or a sample of them; `outline` is a filter taken from here. Without points, `axes` are drawn."""
     marker = {"color": COLOURS[name], "size": 5, "opacity": 0.55}
     points = {"type": "scattergl", "mode": "markers", "x": x.astype(np.float32), "y": y.astype(np.float32)}
     traces = [points | {"marker": marker, "hovertemplate": "%{x:.4~g}, %{y:.4~g}<extra></extra>"}]
@@ -281,7 +299,9 @@ def scatter(
             | {"selected": {}, "unselected": {}}
         )
     sample = f" (a sample of {len(x):,} of {rows:,} rows is drawn)" if len(x) < rows else ""
-    return _framed(traces, {"title": {"text": f"{titles[0]}{sample}"}}, {"title": {"text": titles[1]}}, {}, left=56)
+    ranges: list[dict[str, Any]] = [{"range": [axis.edges[0], axis.edges[-1]]} for axis in axes] if axes and not len(x) else [{}, {}]
+    across, up = ({"title": {"text": text}} | more for text, more in zip((f"{titles[0]}{sample}", titles[1]), ranges, strict=True))
+    return _framed(traces, across, up, {}, left=56)
 
 
 def token_bars(tokens: pd.DataFrame) -> go.Figure:
@@ -365,10 +385,12 @@ def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.
     return figure.update_layout(height=150 + 34 * max(4, len(names)))
 
 
-def _framed(traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], left: int = 8) -> go.Figure:
+def _framed(
+    traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], *, left: int = 8, top: int = 38
+) -> go.Figure:
     """The figure in our frame. Given whole, since each of Plotly's update_* calls costs milliseconds."""
     axis = {"gridcolor": GREY, "zeroline": False, "automargin": True, "tickformat": ",~g"}
     x = axis | x | {"title": {"standoff": 8} | x.get("title", {})}
-    frame = {"margin": {"l": left, "r": 12, "t": 38, "b": 8}, "showlegend": False, "dragmode": "select"}
+    frame = {"margin": {"l": left, "r": 12, "t": top, "b": 8}, "showlegend": False, "dragmode": "select"}
     frame |= {"uirevision": "kept", "hovermode": "closest", "separators": ".,"}
     return go.Figure({"data": traces, "layout": frame | layout | {"xaxis": x, "yaxis": axis | y}})

@@ -120,11 +120,14 @@ def write_counts(folder: Path, counts: GroupCounts) -> None:
     replace_atomically(folder / "counts.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
 
 
+OLDER = "An older version scored this set: score the dataset again with another --max-length, which makes a score set beside this one."
+
+
 def read_counts(folder: Path) -> GroupCounts:
     """The counts of a score set's folder."""
     path = folder / "counts.parquet"
     if not path.is_file():
-        raise _unreadable(path, "no such file")
+        raise InputError(f"token counts by conversation in {path}", "no such file", OLDER)
     try:
         table = pq.read_table(path)
         about = [int(table.schema.metadata[name]) for name in (b"vocabulary", b"conversations")]

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from deft_core.errors import InputError
 from deft_core.workspace import Workspace, append_line, read_lines
 
-__all__ = ["DECISIONS", "Decisions", "Event", "append", "dataset_ids", "load", "read", "redo", "replay", "undo", "words"]
+__all__ = ["DECISIONS", "Decisions", "Event", "append", "dataset_ids", "load", "overruled", "read", "redo", "replay", "undo", "words"]
 
 DECISIONS = ("keep", "drop", "follow", "flip", "note", "tag")
 STEPS = ("undo", "redo")
@@ -198,6 +198,23 @@ def _standing(events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
             del source[target]
             goal[target] = None
     return [events[place] for place in sorted(done)], [events[place] for place in undone]
+
+
+def overruled(done: Sequence[Event]) -> frozenset[str]:
+    """Of decisions that are not undone, oldest first, those that decide nothing any more: a later one has decided all their rows.
+
+    Keep, drop and follow overrule each other, a note the one before. Flips and tags add up.
+    """
+    decided: dict[str, set[str]] = {"rule": set(), "note": set()}
+    found = set()
+    for event in reversed(done):
+        later = decided.get("rule" if event.kind in ("keep", "drop", "follow") else event.kind)
+        if later is None:
+            continue
+        if later.issuperset(event.ids):
+            found.add(event.event)
+        later.update(event.ids)
+    return frozenset(found)
 
 
 def _missing(rows: Sequence[str], known: pd.Index[Any]) -> list[str]:

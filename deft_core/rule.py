@@ -10,11 +10,12 @@ from typing import Any
 
 from deft_core.errors import InputError
 
-__all__ = ["KEEPS", "STRATA", "WITHIN", "Rule", "words"]
+__all__ = ["CUT_DIGITS", "KEEPS", "STRATA", "WITHIN", "Rule", "words"]
 
 KEEPS = ("highest", "lowest", "middle", "random", "stratified", "range")
 STRATA = ("source", "length")
 WITHIN = ("highest", "lowest", "random")
+CUT_DIGITS = 5  # significant ones, of a cut wherever it is shown
 _AMOUNTS = ("fraction", "count", "value", "low", "high")
 _FRACTIONS = ("fraction", "value", "low", "high")
 _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(_FRACTIONS, (int, float)) | {"count": (int,), "seed": (int,)}  # the rest is text
@@ -90,10 +91,10 @@ def words(rule: Rule) -> str:
     """The rule in a line, for lists: highest 5 % by reward_chosen where source = 'forum'."""
     match rule.keep:
         case "range":
-            ends = [f"{sign} {end:.4g}" for sign, end in (("≥", rule.low), ("≤", rule.high)) if end is not None]
+            ends = [f"{sign} {end:.{CUT_DIGITS}g}" for sign, end in (("≥", rule.low), ("≤", rule.high)) if end is not None]
             start = f"{rule.by} {' and '.join(ends)}"
         case "highest" | "lowest" if rule.value is not None:
-            start = f"{rule.by} {'≥' if rule.keep == 'highest' else '≤'} {rule.value:.4g}"
+            start = f"{rule.by} {'≥' if rule.keep == 'highest' else '≤'} {rule.value:.{CUT_DIGITS}g}"
         case "stratified":
             start = f"{rule.within} {_amount(rule)} of each {rule.strata} by {rule.by}"
         case _:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from deft_core import uncertainty
 from deft_core.errors import DeftError
+from deft_core.rule import Rule
 from pages.shared import (
+    activity,
     amount_bar,
     borderline_tab,
     certainty,
@@ -21,6 +24,7 @@ from pages.shared import (
     job_resources,
     marks,
     noise_tab,
+    resources,
     rows_tab,
     rule_bar,
     save_bar,
@@ -28,6 +32,7 @@ from pages.shared import (
     versions_tab,
     widgets,
 )
+from pages.shared.brushing import Look
 from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.picked import Picked, looked, pick
 
@@ -59,19 +64,38 @@ def body(frame: Frame) -> None:
         st.button("Start with the usual rule", on_click=_usual_rule)
         return
     rule_bar.draw(rule, look)
+    _partly_scored(frame, look, rule)
     if not rule_bar.waiting(rule):
         _picked(_with_probability(pick(frame, look, decided, ids, rule)))
 
 
+def _partly_scored(frame: Frame, look: Look, rule: Rule) -> None:
+    """That a selection is made from the rows scored so far, where they are not all."""
+    if "reward_chosen" not in look.table:
+        return
+    train = resources.train(look.version, look.table)
+    rows, scored = int(train.sum()), int((train & np.isfinite(resources.numbers(look.table, "reward_chosen"))).sum())
+    if scored == rows:
+        return
+    own = next((one for one in activity.score_states(frame.workspace, look.view.dataset) if one.score_id == look.view.score_id), None)
+    by_scores = rule.by in look.table and bool(np.isnan(resources.numbers(look.table, rule.by)[train]).any())
+    goes_on = " so far; the selection changes as scoring goes on" if own and own.running else ""
+    rest = "; the others take no part" if by_scores else ""
+    st.caption(f":material/incomplete_circle: {scored:,} of {rows:,} training rows are scored{goes_on}{rest}.")
+
+
 def _with_probability(picked: Picked) -> Picked:
     """With the rows' places under other draws of d: at once where the rows are few, else when somebody asks."""
+    if certainty.lacks_counts(picked.look):
+        certainty.missing(picked.look)
+        return picked
     few = picked.pool.sum() <= LIVE_ROWS
     if not uncertainty.can_tell(picked.rule) or not (few or state.value(state.PLACES)):
         return picked
     try:
         return replace(picked, probability=certainty.probability(picked))
     except DeftError as error:  # counts or pooled states are missing: everything else can be shown
-        st.caption(f"Places under other draws of d: {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.caption(f"Places under other draws of d: {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
         return picked
 
 
@@ -105,12 +129,13 @@ def _tabs(picked: Picked) -> None:
     def label(name: str) -> str:
         return f"{name} ({counts[name]:,})" if counts.get(name) else name
 
-    def opened() -> None:
-        state.put(state.TAB, st.session_state[key] or chosen)
+    def opened(tab: str | None) -> None:
+        state.put(state.TAB, tab or chosen)
         state.put(state.PAGE)
 
-    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=opened)
-    TABS[chosen](picked)
+    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=state.changed(key, opened))
+    with st.container():  # in which a row that is read can stand first
+        TABS[chosen](picked)
 
 
 open_page("curate.py", body)

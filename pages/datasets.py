@@ -39,7 +39,8 @@ def _list(infos: list[dict[str, Any]]) -> None:
 def _one(workspace: Workspace, name: str) -> None:
     info = workspace.dataset_info(name)
     st.subheader(name)
-    origin = f"{info.get('format', '')} · {info.get('source', '')} · imported {str(info.get('created', ''))[:16].replace('T', ' ')}"
+    when = f"imported {str(info.get('created', ''))[:16].replace('T', ' ')} UTC"
+    origin = f"{info.get('format', '')} · {info.get('source', '')} · {when}"
     st.html(f'<div style="opacity:.8;overflow-wrap:anywhere">{widgets.html(origin)}</div>')
     with st.form("score", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.text_input(

@@ -37,7 +37,7 @@ def body(frame: Frame) -> None:
             list(PANELS),
             key=key,
             label_visibility="collapsed",
-            on_change=lambda: state.put(state.PANEL, st.session_state[key] or chosen),
+            on_change=state.changed(key, lambda panel: state.put(state.PANEL, panel or chosen)),
         )
     PANELS[chosen](counted)
 

@@ -71,7 +71,7 @@ def _next_step(workspace: Workspace, infos: list[dict[str, Any]], states: list[S
             st.text(f"{newest} has no scores yet. Scoring runs on its own; you may close this page.")
             st.button(f"Score {widgets.plain(newest)}", type="primary", on_click=_score, args=(workspace, newest))
             return
-        happened = "is being scored: watch the rewards come in" if not own or own[0].running else f"has {own[0].done:,} scored rows"
+        happened = "is being scored: watch the rewards come in" if not own or own[0].running else f"has {_scored(own[0])} rows scored"
         st.text(f"{newest} {happened}.")
         if st.button("See its rewards", type="primary"):
             st.switch_page(page("explore.py"), query_params={state.DATASET: newest})
@@ -92,6 +92,11 @@ def _datasets(infos: list[dict[str, Any]]) -> None:
         st.switch_page(page("datasets.py"))
 
 
+def _scored(one: ScoreState) -> str:
+    """How many of its rows are scored."""
+    return f"{one.done:,} of {one.total:,}"
+
+
 def _score_sets(states: list[ScoreState]) -> None:
     st.subheader("Score sets")
     if not states:
@@ -102,8 +107,7 @@ def _score_sets(states: list[ScoreState]) -> None:
             "dataset": one.dataset,
             "score set": one.score_id or "-",
             "state": one.phase if one.running else one.state,
-            "scored": one.done,
-            "of": one.total,
+            "rows scored": _scored(one),
             "model": one.model,
         }
         for one in states[:NEWEST_ROWS]

@@ -182,3 +182,26 @@ def test_a_matrix_of_columns_has_its_figures_in_the_cells_while_there_is_room() 
     assert cells.customdata[0][1] == "a, &lt;b&gt;"
     shares = matrix(np.full((15, 15), 0.05), [str(place) for place in range(15)], share=True).data[0]
     assert shares.text[0][0] == "5%" and shares.zmin == 0 and shares.texttemplate == ""
+
+
+def test_the_labels_of_cuts_stay_inside_of_the_chart() -> None:
+    axis, counts = axis_of(np.arange(101.0)), {"kept": np.ones(51, dtype=int), "dropped": np.zeros(51, dtype=int)}
+
+    def sides(*cuts: float) -> list[tuple[str, int]]:
+        return [(note.xanchor, note.yshift) for note in kept_bars(counts, axis, "turns", cuts).layout.annotations]
+
+    assert sides(30, 70) == [("right", 0), ("left", 0)]  # outward
+    assert sides(0, 100) == [("left", 0), ("right", 0)]  # where there is no room, inward
+    assert sides(90, 100) == [("right", 0), ("right", 15)]  # one above the other
+
+
+def test_without_rows_no_numbers_are_invented() -> None:
+    axis = axis_of(np.array([0.0, 4.0]))
+    empty = binned(np.empty(0), axis)
+    for figure in (histogram({"mean": empty}, axis, "turns"), kept_bars({"kept": empty.counts}, axis, "turns")):
+        assert (figure.layout.yaxis.range, figure.layout.yaxis.tickvals) == ((0, 1), (0,))
+        assert figure.layout.xaxis.range == (axis.edges[0], axis.edges[-1])
+    points = scatter(np.empty(0), np.empty(0), ("x", "y"), name="chosen", rows=0, axes=(axis, axis_of(np.array([1.0, 2.0]))))
+    assert points.layout.xaxis.range == (-0.5, 4.5) and points.layout.yaxis.range == (0.5, 2.5)
+    some = scatter(np.ones(1), np.ones(1), ("x", "y"), name="chosen", rows=1, axes=(axis, axis))
+    assert some.layout.xaxis.range is None

@@ -65,7 +65,8 @@ def test_counts_are_read_as_they_were_written(tmp_path):
 def test_counts_that_cannot_be_read_are_an_error_in_words(tmp_path, content):
     if content:
         (tmp_path / "counts.parquet").write_bytes(content)
-    with pytest.raises(InputError, match=r"token counts by conversation in .*Remove the folder .* and score the dataset again"):
+    remedy = "Remove the folder .* and score the dataset again" if content else "score the dataset again with another --max-length"
+    with pytest.raises(InputError, match=f"token counts by conversation in .*{remedy}"):
         read_counts(tmp_path)
 
 

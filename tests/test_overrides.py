@@ -220,3 +220,14 @@ def test_two_processes_that_decide_at_once_lose_none(workspace, ids):
     for events in said:
         assert [event for event in written if event in events] == events
     assert overrides.load(workspace, "demo") == overrides.load(workspace, "demo")
+
+
+def test_a_decision_whose_rows_are_all_decided_again_is_overruled():
+    rules = ("keep", "ab"), ("keep", "c"), ("flip", "a"), ("drop", "a")
+    others = ("tag", "a", "x"), ("note", "a", "1"), ("note", "a", "2")
+    made = log(*rules, *others, ("follow", "c"))
+    # of e0 row b still stands; e1 is taken back by e7; flips and tags add up; the first note gave way to the second
+    assert overrides.overruled(replay(made).done) == {"e1", "e5"}
+    again = log(("keep", "ab"), ("drop", "a"), ("drop", "b"), ("undo", 2))
+    assert overrides.overruled(replay(again).done) == frozenset()
+    assert overrides.overruled(replay(again[:3]).done) == {"e0"}

@@ -46,16 +46,16 @@ def counts(table: pd.DataFrame) -> dict[str, int | None]:
     return {signal.name: int(masks[signal.name].sum()) if signal.name in masks else None for signal in SIGNALS}
 
 
-def marked(table: pd.DataFrame) -> dict[str, Mask]:
-    """By signal, the rows it marks [N]; without those that the table cannot tell."""
-    return {signal.name: np.isfinite(found) for signal in SIGNALS if (found := values(table, signal)) is not None}
+def marked(table: pd.DataFrame, as_scored: pd.DataFrame | None = None) -> dict[str, Mask]:
+    """By signal, the rows it marks [N]; without those that the table cannot tell. `as_scored`: of a table with flips, the one without."""
+    return {signal.name: np.isfinite(found) for signal in SIGNALS if (found := values(table, signal, as_scored)) is not None}
 
 
-def values(table: pd.DataFrame, signal: Signal) -> Numbers | None:
+def values(table: pd.DataFrame, signal: Signal, as_scored: pd.DataFrame | None = None) -> Numbers | None:
     """[N]: the signal's numbers (of a category its code), NaN where a row is not meant; None where the table cannot tell."""
     for rule in swapped.RULES:
         if rule.signal == signal:
-            return swapped.column(table, rule) if set(rule.margins) <= set(table) else None
+            return swapped.column(table, rule, as_scored) if set(rule.margins) <= set(table) else None
     if signal.column not in table:
         return None
     if isinstance(table[signal.column].dtype, pd.CategoricalDtype):

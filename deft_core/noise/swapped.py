@@ -7,7 +7,8 @@ marking rows whose margins are below 0 and whose z are below a limit:
     reward_reversed   the reward margin alone, z < -2
 
 The score of a row is how far the least convinced margin is on the wrong side: -max of the z. docs/noise.md says how well each does. They
-are worked out from the light table whenever they are asked for, so that they always belong to the score set in view.
+are worked out from the light table whenever they are asked for, so that they always belong to the score set in view. Median and MAD are
+those of the rows as they were scored: flips would move them, and rows would come into the list that were not in it before.
 """
 
 from __future__ import annotations
@@ -47,18 +48,19 @@ RULES = (
 )
 
 
-def scores(table: pd.DataFrame, rule: SwapRule) -> npt.NDArray[np.float64]:
-    """[N]: -max of the margins' z; NaN where a row has no scores. `table` has split and the margins."""
-    training = (table["split"] == "train").to_numpy()
-    z = [robust_z(values, values[training]) for values in _margins(table, rule)]
+def scores(table: pd.DataFrame, rule: SwapRule, as_scored: pd.DataFrame | None = None) -> npt.NDArray[np.float64]:
+    """[N]: -max of the margins' z; NaN where a row has no scores. `table` has split and the margins, `as_scored` those without flips."""
+    measured = table if as_scored is None else as_scored
+    margins = _margins(measured[measured["split"] == "train"], rule)
+    z = [robust_z(values, training) for values, training in zip(_margins(table, rule), margins, strict=True)]
     return np.asarray(-np.max(z, axis=0))
 
 
-def column(table: pd.DataFrame, rule: SwapRule) -> npt.NDArray[np.float64]:
+def column(table: pd.DataFrame, rule: SwapRule, as_scored: pd.DataFrame | None = None) -> npt.NDArray[np.float64]:
     """[N]: the score of the rows that are marked, NaN for all others; all NaN without scores."""
     if not set(rule.margins) <= set(table):
         return np.full(len(table), np.nan)
-    found = scores(table, rule)
+    found = scores(table, rule, as_scored)
     negative = np.all([values < 0 for values in _margins(table, rule)], axis=0)
     return np.where((found > rule.far) & negative, found, np.nan)
 

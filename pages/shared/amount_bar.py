@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from deft_core.rule import STRATA, WITHIN
-from pages.shared import resources, rule_bar, state
+from deft_core.rule import CUT_DIGITS, STRATA, WITHIN, Rule
+from pages.shared import rule_bar, state
 from pages.shared.picked import Picked
 
 UNITS = {"fraction": "share", "count": "rows", "value": "value"}
+NUMBER = f"%.{CUT_DIGITS}g"
 
 
 def draw(picked: Picked) -> None:
@@ -27,12 +29,10 @@ def _amount(picked: Picked) -> None:
     rule, members = picked.rule, int(picked.pool.sum())
     units = [unit for unit in UNITS if unit != "value" or rule.keep in ("highest", "lowest")]
     current = next(unit for unit in units if getattr(rule, unit) is not None)
-    choice, slider, number = st.columns([6, 8, 4], vertical_alignment="bottom")
+    choice, slider, number = st.columns([6, 6, 5], vertical_alignment="bottom")
     key = state.mirror("unit", current)
 
-    def changed() -> None:
-        rule_bar.change(rule, **_same(picked, st.session_state[key] or current))
-
+    changed = state.changed(key, lambda unit: rule_bar.change(rule, **_same(picked, unit or current)))
     with choice:
         st.segmented_control("amount by", units, key=key, format_func=UNITS.__getitem__, on_change=changed, label_visibility="collapsed")
     if current == "fraction":
@@ -48,58 +48,49 @@ def _amount(picked: Picked) -> None:
 
 
 def _value(picked: Picked, slider: Any, number: Any) -> None:
-    rule, edges = picked.rule, resources.axis(picked.look.version, (picked.rule.by,), picked.look.table).edges
-    both: dict[str, Any] = {"low": float(edges[0]), "high": float(edges[-1]), "step": float(edges[-1] - edges[0]) / 500, "format": "%.5g"}
-    both["value"] = float(rule.value or 0.0)
-    _slider(slider, "value", lambda value: rule_bar.change(rule, value=_short(value)), **both)
-    _number(number, "value", lambda value: rule_bar.change(rule, value=_short(value)), **(both | {"low": None, "high": None}))
+    rule, (low, high, step) = picked.rule, rule_bar.scale(picked.look, picked.rule.by)
+    both: dict[str, Any] = {"low": low, "high": high, "step": step, "format": NUMBER, "value": float(rule.value or 0.0)}
+    _slider(slider, "value", lambda value: rule_bar.change(rule, value=rule_bar.short(value)), **both)
+    _number(number, "value", lambda value: rule_bar.change(rule, value=rule_bar.short(value)), **(both | {"low": None, "high": None}))
 
 
 def _range(picked: Picked) -> None:
-    rule, edges = picked.rule, resources.axis(picked.look.version, (picked.rule.by,), picked.look.table).edges
-    ends = (float(edges[0]) if rule.low is None else rule.low, float(edges[-1]) if rule.high is None else rule.high)
-    low, slider, high = st.columns([3, 8, 3], vertical_alignment="bottom")
-    step = float(edges[-1] - edges[0]) / 500
+    rule, (first, last, step) = picked.rule, rule_bar.scale(picked.look, picked.rule.by)
+    ends = (first if rule.low is None else rule.low, last if rule.high is None else rule.high)
+    low, slider, high = st.columns([5, 6, 5], vertical_alignment="bottom")
 
     def put(low: float, high: float) -> None:
-        rule_bar.change(rule, low=_short(min(low, high)), high=_short(max(low, high)))
+        rule_bar.change(rule, low=rule_bar.short(min(low, high)), high=rule_bar.short(max(low, high)))
 
-    open_number: dict[str, Any] = {"low": None, "high": None, "step": step, "format": "%.5g"}
+    open_number: dict[str, Any] = {"low": None, "high": None, "step": step, "format": NUMBER}
     _number(low, "low", lambda value: put(value, ends[1]), value=ends[0], **open_number)
     _number(high, "high", lambda value: put(ends[0], value), value=ends[1], **open_number)
-    shown = tuple(float(np.clip(end, edges[0], edges[-1])) for end in ends)
-    key = state.mirror("range-slider", shown)
+    shown = tuple(min(max(float(end), first), last) for end in ends)
+    key = state.mirror("range-slider", shown, first, last)
     with slider:
         st.slider(
             "range",
-            *(float(edges[0]), float(edges[-1])),
+            *(first, last),
             step=step,
-            format="%.5g",
+            format=NUMBER,
             key=key,
-            on_change=lambda: put(*st.session_state[key]),
+            on_change=state.changed(key, lambda ends: put(*ends)),
             label_visibility="collapsed",
         )
 
 
 def _slider(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
-    key = state.mirror(f"{name}-slider", min(max(value, low), high))
-    place.slider(
-        name, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
-    )
+    key = state.mirror(f"{name}-slider", min(max(value, low), high), low, high, step)
+    changed = state.changed(key, put)
+    place.slider(name, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _number(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
     key = state.mirror(f"{name}-number", value if low is None else min(max(value, low), high))
     label = f"{UNITS.get(name, name)}{', %' if name == 'fraction' else ''}"
     format = "%g" if name == "fraction" else format
-    place.number_input(
-        label, low, high, step=step, format=format, key=key, on_change=lambda: put(st.session_state[key]), label_visibility="collapsed"
-    )
-
-
-def _short(value: float) -> float:
-    """Six digits: what an address can bear."""
-    return float(f"{value:.6g}")
+    changed = state.changed(key, put)
+    place.number_input(label, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _same(picked: Picked, unit: str) -> dict[str, Any]:
@@ -109,7 +100,23 @@ def _same(picked: Picked, unit: str) -> dict[str, Any]:
         return {"count": max(1, rows)}
     if unit == "fraction":
         return {"fraction": min(1.0, max(1e-6, round(rows / max(1, members), 6)))}
-    return {"value": next(iter(picked.cuts), 0.0)}
+    return {"value": _threshold(picked)}
+
+
+def _threshold(picked: Picked) -> float:
+    """The shortest number that keeps the rows that are kept now; of rows tied at the cut all are kept."""
+    values = picked.values()
+    kept, dropped = values[picked.kept], values[picked.pool & ~picked.kept]
+    if not len(kept):
+        return 0.0
+    sign = 1 if picked.rule.keep == "highest" else -1
+    last, next_one = float((sign * kept).min()), float((sign * dropped).max()) if len(dropped) else -math.inf
+    short = (float(f"{last:.{digits}g}") for digits in range(2, 17))
+    return sign * next((number for number in short if next_one < number <= last), last)
+
+
+def _turn(rule: Rule, name: str, chosen: str) -> None:
+    rule_bar.change(rule, **{name: chosen})
 
 
 def _by_chance(picked: Picked) -> None:
@@ -122,9 +129,7 @@ def _by_chance(picked: Picked) -> None:
     if rule.keep == "stratified":
         for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
             key = state.mirror(name, getattr(rule, name))
-            place.selectbox(
-                label, options, key=key, on_change=lambda name=name, key=key: rule_bar.change(rule, **{name: st.session_state[key]})
-            )
+            place.selectbox(label, options, key=key, on_change=state.changed(key, partial(_turn, rule, name)))
     if by_chance:
         key = state.mirror("seed", rule.seed)
-        seed.number_input("seed", step=1, key=key, on_change=lambda: rule_bar.change(rule, seed=int(st.session_state[key])))
+        seed.number_input("seed", step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number))))

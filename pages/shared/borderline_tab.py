@@ -37,7 +37,7 @@ def draw(picked: Picked) -> None:
         turns = turns[len(side) :]
     row_id = state.value(state.ROW)
     if row_id:
-        with st.container(border=True):
+        with st.container(border=True, key=widgets.OPEN):
             inspector.inspect(picked.look, row_id, Ordered(np.concatenate(sides)))
 
 

@@ -37,6 +37,11 @@ class Look:
     rules: list[Filter]
     decided: Decided = field(default_factory=Decided)  # what was decided about the rows; the table has its flips and its MARKS
 
+    @property
+    def shows(self) -> tuple[object, ...]:
+        """Changes whenever a chart may."""
+        return self.version, self.decided.through, self.rules
+
     @cached_property
     def _masks(self) -> list[Mask]:
         run = [rule for rule in self.rules if not isinstance(rule, Where) or state.allowed(rule.sql)]
@@ -81,10 +86,12 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
     """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`."""
     chart = f"histogram-{'-'.join(names.values())}"
 
+    key = state.drawing_key(chart, *look.shows)
+
     def drawn() -> None:
-        boxes = state.take_drawing(chart).get("box") or []
-        new = Between(brushed, *sorted(boxes[0]["x"])) if boxes else None
-        state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
+        for box in state.take_drawing(chart, key).get("box", [])[:1]:
+            new = Between(brushed, *sorted(box["x"]))
+            state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
     together = tuple(names.values())
@@ -92,7 +99,7 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
     series = {legend: _bars(look, name, together, own) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
-    st.plotly_chart(figure, key=state.drawing_key(chart), on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
+    st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
 
 
 def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter]) -> charts.Bars:
@@ -111,8 +118,12 @@ def bars(look: Look, name: str) -> None:
     own = [rule for rule in look.rules if isinstance(rule, OneOf) and rule.column == name]
     picked = own[0].values if own else ()
 
+    key = state.drawing_key(chart, *look.shows)
+
     def clicked() -> None:
-        clicks = [str(point["customdata"]) for point in state.take_drawing(chart).get("points", []) if "customdata" in point]
+        clicks = [str(point["customdata"]) for point in state.take_drawing(chart, key).get("points", []) if "customdata" in point]
+        if not clicks:
+            return
         values = tuple(value for value in picked if value not in clicks) + tuple(value for value in clicks if value not in picked)
         state.replace_filter(lambda rule: isinstance(rule, OneOf) and rule.column == name, OneOf(name, values) if values else None)
 
@@ -120,7 +131,7 @@ def bars(look: Look, name: str) -> None:
     figure = charts.bars(counts[counts > 0], charts.title(name), picked).update_layout(height=SMALL_HEIGHT)
     st.plotly_chart(
         figure,
-        key=state.drawing_key(chart),
+        key=key,
         on_select=clicked,
         selection_mode="points",
         config={"displayModeBar": False},
@@ -137,21 +148,24 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
             isinstance(rule, Inside) and (rule.x, rule.y) == (x, y)
         )
 
+    key = state.drawing_key(chart, *look.shows)
+
     def drawn() -> None:
-        drawing = state.take_drawing(chart)
+        drawing = state.take_drawing(chart, key)
         new: Filter | None = None
         for box in (drawing.get("box") or [])[:1]:
             new = Box(Between(x, *sorted(box["x"])), Between(y, *sorted(box["y"])))
         for lasso in (drawing.get("lasso") or [])[:1]:
             new = Inside(x, y, tuple(zip(lasso["x"], lasso["y"], strict=True)))
-        state.replace_filter(is_own, new)
+        if new:
+            state.replace_filter(is_own, new)
 
     own = [rule for rule in look.rules if is_own(rule)]
     rows, total = charts.sampled(resources.by_chance(look.version, (x, y), look.table), look.shown(but=own))
     xs, ys = (resources.numbers(look.table, name, rows) for name in (x, y))
     titles = charts.title(x), charts.title(y)
-    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own)).update_layout(height=HEIGHT)
-    key = state.drawing_key(chart)
+    axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
+    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes).update_layout(height=HEIGHT)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
 
 

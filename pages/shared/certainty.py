@@ -51,7 +51,7 @@ class Sure:
 
 def placed(frame: Frame, look: Look) -> Placed:
     """Each row's place under the rule in the address, where the switch, a filter, the sort or a chart asks for it."""
-    if "reward_chosen" not in look.table or not _asked(look.rules):
+    if "reward_chosen" not in look.table or lacks_counts(look) or not _asked(look.rules):
         return Placed(look)
     rule = None
     try:
@@ -91,7 +91,8 @@ def figures(placed: Placed) -> None:
     with st.container(width="content", gap=None):
         if PLACE not in look.table:
             st.metric("place uncertain", "–", width="content", help=_HELP)
-            st.button("find these rows", icon=":material/search:", type="tertiary", on_click=state.put, args=(state.PLACES, "1"))
+            if not lacks_counts(look):
+                st.button("find these rows", icon=":material/search:", type="tertiary", on_click=state.put, args=(state.PLACES, "1"))
             return
         rows = int((look.table[PLACE] == "uncertain").sum())
         assert placed.rule
@@ -106,9 +107,26 @@ def _list_uncertain() -> None:
     state.replace_filter(lambda rule: isinstance(rule, OneOf) and rule.column == PLACE, OneOf(PLACE, ("uncertain",)))
 
 
+def lacks_counts(look: Look) -> bool:
+    """Whether the score set is of an older version, without the token counts that everything here is drawn from."""
+    return bool(look.view.parts) and not (look.view.parts[0].parent / "counts.parquet").exists()
+
+
+def missing(look: Look) -> None:
+    """What an older score set cannot tell, and what it still can."""
+    if lacks_counts(look):
+        st.caption(
+            "How sure d and its rewards are cannot be told here: an older version scored this set and kept no token counts by "
+            "conversation. Charts, filters, rules, selections and exports work as ever. To have both, score the dataset again with "
+            "another --max-length: that makes a score set beside this one."
+        )
+
+
 def problem(placed: Placed) -> None:
+    missing(placed.look)
     if placed.problem:
-        expected, found, remedy = (widgets.plain(part) for part in (placed.problem.expected, placed.problem.found, placed.problem.remedy))
+        expected, found = widgets.prose(placed.problem.expected), widgets.plain(placed.problem.found)
+        remedy = widgets.prose(placed.problem.remedy)
         st.caption(f"Places in the kept set: expected {expected}; found {found}. {remedy}")
 
 
@@ -126,7 +144,7 @@ def verdict(look: Look) -> None:
     try:
         found = place_resources.sure(look.view).verdict
     except DeftError as error:
-        st.metric("d", "?", width="content", help=f"Found {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.metric("d", "?", width="content", help=f"Found {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
         return
     st.metric("d", found.state, width="content", help=widgets.plain(found.words))
     st.page_link(page("discrepancy.py"), label="why", icon=":material/help:")

@@ -21,10 +21,11 @@ _TOOLS = {
 def draw(picked: Picked) -> None:
     rule, look = picked.rule, picked.look
 
+    key = state.drawing_key(_CHART, *look.shows, rule)
+
     def drawn() -> None:
-        boxes = state.take_drawing(_CHART).get("box") or []
-        if boxes:
-            low, high = (float(f"{end:.6g}") for end in sorted(boxes[0]["x"]))
+        for box in state.take_drawing(_CHART, key).get("box", [])[:1]:
+            low, high = map(rule_bar.short, sorted(box["x"]))
             rule_bar.change(rule, keep="range", low=low, high=high)
 
     axis = resources.axis(look.version, (rule.by,), look.table)
@@ -32,7 +33,6 @@ def draw(picked: Picked) -> None:
     dropped = resources.train_counts(look.version, rule.by, look.table) - kept
     figure = charts.kept_bars({"kept": kept, "dropped": dropped}, axis, charts.title(rule.by), picked.cuts, _band(picked))
     figure.update_layout(height=HEIGHT)
-    key = state.drawing_key(_CHART)
     alt = f"Histogram of {charts.title(rule.by)}: kept and dropped rows"
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=alt)
 

@@ -17,26 +17,34 @@ from pages.shared.brushing import Look
 
 KEYS = {"keep": "a", "drop": "d", "flip": "f"}
 WHOLE = {"keep": "keep these", "drop": "drop these", "follow": "leave these to the rule", "flip": "flip these", "tag": "tag these"}
+NEVER = "Held out: never in a subset."
 ICONS = {"keep": ":material/check:", "drop": ":material/close:", "flip": ":material/swap_horiz:"}
 
 
 def row(look: Look, row_id: str) -> None:
     """The open row: what was decided on it, and the buttons that decide."""
-    decisions = look.decided.decisions
+    decisions, training = look.decided.decisions, split(look, row_id) == "train"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for kind, on in _state(decisions, row_id).items():
+            never = not (training or on or kind == "flip")
             st.button(
                 kind,
                 key=f"decide-{kind}",
                 icon=ICONS[kind],
                 type="primary" if on else "secondary",
-                help=_help(kind, on),
+                help=NEVER if never else _help(kind, on),
                 shortcut=KEYS[kind],
+                disabled=never,
                 on_click=decide,
                 args=(look, "follow" if on and kind != "flip" else kind, [row_id]),
             )
     _steps(look, "row")
     _words(look, row_id)
+
+
+def split(look: Look, row_id: str) -> str:
+    """Of a row that is there."""
+    return str(look.table["split"].iloc[int(np.flatnonzero(look.table["id"] == row_id)[0])])
 
 
 def _state(decisions: Decisions, row_id: str) -> dict[str, bool]:
@@ -77,9 +85,17 @@ def whole(look: Look) -> None:
     """Which decision, then how many rows it is about, then a click."""
     rows = int(look.left.sum())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f"<b>Decide on {'these ' if look.rules else 'all '}{widgets.count(rows, 'row')}</b>", width="content")
+        which = "this row" if rows == 1 else f"{'these' if look.rules else 'all'} {widgets.count(rows, 'row')}"
+        st.html(f"<b>Decide on {which}</b>", width="content")
         for kind, label in WHOLE.items():
-            st.button(label, key=f"whole-{kind}", type="tertiary", disabled=not rows, on_click=state.ask, args=(kind, _about(look)))
+            st.button(
+                label.replace("these", "it") if rows == 1 else label,
+                key=f"whole-{kind}",
+                type="tertiary",
+                disabled=not rows,
+                on_click=state.ask,
+                args=(kind, _about(look)),
+            )
     kind, about = state.asked()
     if kind and about == _about(look) and rows:
         _confirm(look, kind, rows)

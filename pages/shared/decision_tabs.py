@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,23 +38,24 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
     at = min(state.number(state.PAGE), pages - 1) * PAGE_ROWS
     shown = events[::-1][at : at + PAGE_ROWS]
     by_id = {event.event: event for event in events}
-    done = {event.event for event in picked.decisions.done}
+    done, overruled = {event.event for event in picked.decisions.done}, resources.overruled(picked.decided.through, picked.decisions)
     firsts = [_about(event, by_id).ids[0] for event in shown]
     turns = last_turns(picked.look.view, firsts)
 
+    key = state.drawing_key("decisions", firsts)
+
     def opened() -> None:
-        for place in state.take_drawing("decisions").get("rows", [])[:1]:
+        for place in state.take_drawing("decisions", key).get("rows", [])[:1]:
             state.put(state.ROW, firsts[place])
 
     table = pd.DataFrame(
         {
             "when (UTC)": [event.created[:19].replace("T", " ") for event in shown],
             "decision": [excerpt(_words(event, by_id), 80) for event in shown],
-            "now": ["" if event.kind not in DECISIONS else "stands" if event.event in done else "undone" for event in shown],
+            "now": [_now(event, done, overruled) for event in shown],
             "its first row": turns,
         }
     )
-    key = state.drawing_key("decisions")
     st.dataframe(table, key=key, on_select=opened, selection_mode="single-row", hide_index=True, height=36 * (len(table) + 1) + 3)
     if pages > 1:
         widgets.pager(state.PAGE, pages, f"decisions {at + 1:,} to {at + len(shown):,} of {len(events):,}")
@@ -63,6 +64,12 @@ def _log(picked: Picked, events: Sequence[Event]) -> None:
 def _about(event: Event, by_id: dict[str, Event]) -> Event:
     """The decision that a step is about; a decision is about itself."""
     return event if event.kind in DECISIONS else by_id.get(event.target or "", event)
+
+
+def _now(event: Event, done: Collection[str], overruled: Collection[str]) -> str:
+    if event.kind not in DECISIONS:
+        return ""
+    return "undone" if event.event not in done else "overruled" if event.event in overruled else "stands"
 
 
 def _words(event: Event, by_id: dict[str, Event]) -> str:
@@ -160,6 +167,6 @@ def _beside(picked: Picked, order: Ints) -> st.delta_generator.DeltaGenerator:
     if not row_id:
         return st.container()
     left, right = st.columns([5, 7], gap="medium")
-    with right, st.container(border=True):
+    with right, st.container(border=True, key=widgets.OPEN):
         inspector.inspect(picked.look, row_id, Ordered(order))
     return left

@@ -12,7 +12,7 @@ from deft_core import charts, composition, cost, selection, uncertainty
 from deft_core.charts import COLOURS
 from deft_core.rule import Rule
 from deft_core.status import duration
-from pages.shared import resources, rule_bar, state, widgets
+from pages.shared import certainty, resources, rule_bar, state, widgets
 from pages.shared.picked import Picked
 
 NAMES = {
@@ -51,10 +51,14 @@ def _uncertain(picked: Picked) -> None:
         rows = int(uncertainty.uncertain(np.nan_to_num(picked.probability)).sum())
         help = "Rows that the rule keeps in more than 5 % and in fewer than 95 % of 200 bootstrap draws of d, by whole conversations."
         _figure("place uncertain", f"{rows:,}", "shaded in the histogram", help)
-    elif uncertainty.can_tell(picked.rule) and picked.look.view.parts and not state.value(state.PLACES):
+    elif _can_ask(picked) and not state.value(state.PLACES):
         with st.container(width="content", gap=None):
             st.metric("place uncertain", "–", width="content")
             st.button("find these rows", icon=":material/search:", type="tertiary", on_click=state.put, args=(state.PLACES, "1"))
+
+
+def _can_ask(picked: Picked) -> bool:
+    return uncertainty.can_tell(picked.rule) and bool(picked.look.view.parts) and not certainty.lacks_counts(picked.look)
 
 
 def _by_hand(picked: Picked) -> str | None:

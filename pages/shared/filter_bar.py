@@ -14,19 +14,20 @@ from deft_core.reading import excerpt
 from pages.shared import state, widgets
 
 SEARCH, FIELD, NEGATED = "search", "search-field", "search-negated"
+HAVE, HAVE_NOT = "have", "do not have"
 ALL_SPLITS = "all splits"
 FIELD_WORDS = {"all": "all texts", "prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
 CHIP_CHARACTERS = 80
 
 
 def pickers() -> None:
-    search, field, without, split = st.columns([5, 3, 2, 3], vertical_alignment="bottom")
-    with search:
-        st.text_input("Search", key=SEARCH, placeholder="text, or /pattern/", on_change=_search)
+    field, negated, search, split = st.columns([3, 3, 5, 3], vertical_alignment="bottom")
     with field:
-        st.selectbox("in", FIELDS, key=FIELD, format_func=FIELD_WORDS.__getitem__)
-    with without:
-        st.checkbox("NOT", key=NEGATED, help="Rows that do not have it.")
+        st.selectbox("Search in", FIELDS, key=FIELD, format_func=FIELD_WORDS.__getitem__)
+    with negated:
+        st.selectbox("for rows that", (HAVE, HAVE_NOT), key=NEGATED)
+    with search:
+        st.text_input("this text", key=SEARCH, placeholder="text, or /pattern/; then Enter", on_change=_search)
     with split:
         current = next(
             (rule.values[0] for rule in state.filters() if isinstance(rule, OneOf) and _is_split(rule) and rule.values), ALL_SPLITS
@@ -35,7 +36,7 @@ def pickers() -> None:
     try:
         _typed()
     except DeftError as error:
-        st.error(f"Expected {widgets.plain(error.expected)}; found {widgets.plain(error.found)}. {widgets.plain(error.remedy)}")
+        st.error(f"Expected {widgets.prose(error.expected)}; found {widgets.plain(error.found)}. {widgets.prose(error.remedy)}")
 
 
 def chips() -> None:
@@ -44,10 +45,7 @@ def chips() -> None:
         return
     labels = {text: _chip(text) for text in texts}
     key = state.mirror(f"chips-{len(waiting())}", texts)  # Streamlit knows options by their labels: another widget where these change
-
-    def changed() -> None:
-        state.set_filters([from_text(text) for text in st.session_state[key]])
-
+    changed = state.changed(key, lambda left: state.set_filters([from_text(text) for text in left]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect("Filters", texts, key=key, on_change=changed, format_func=labels.__getitem__)
         st.button("clear", icon=":material/filter_alt_off:", on_click=state.set_filters, args=([],), width="content")
@@ -84,18 +82,19 @@ def _chip(text: str) -> str:
 
 
 def _search() -> None:
-    """A search becomes a filter and the box is empty again; a pattern that cannot work stays in it, to be mended."""
+    """A search becomes a filter, and the next one starts anew; a pattern that cannot work stays in its box, to be mended."""
     try:
         rule = _typed()
     except DeftError:
         return
     state.set_typed(SEARCH, "")
+    state.set_typed(NEGATED, HAVE)
     if rule:
         state.set_filters([*state.filters(), rule])
 
 
 def _typed() -> Search | None:
-    text, field, negated = state.typed(SEARCH), state.typed(FIELD) or "all", bool(st.session_state.get(NEGATED))
+    text, field, negated = state.typed(SEARCH), state.typed(FIELD) or "all", state.typed(NEGATED) == HAVE_NOT
     if not (len(text) > 2 and text.startswith("/") and text.endswith("/")):
         return Search(text, False, field, negated) if text else None
     check_pattern(text[1:-1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from deft_core import selections
-from deft_core.errors import DeftError
+from deft_core.errors import DeftError, NotFoundError
 from deft_core.status import duration
 from deft_core.workspace import Workspace
 from pages.shared import activity, job_resources, resources, state, widgets
@@ -25,6 +25,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
+LOGO = Path(__file__).with_name("logo.svg")  # the product's name
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -61,6 +62,7 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     name, _, question = PAGES[file]
     st.set_page_config(page_title=f"{name} · DEFT Studio", layout="wide")
     widgets.style()
+    st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
@@ -132,7 +134,7 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
         known = dataset in names
         widgets.pick("Dataset", state.DATASET, names if known else [dataset, *names], dataset, on_change=state.choose_dataset)
         if not known:
-            workspace.existing_dataset(dataset)  # says which there are
+            _unknown(workspace, dataset)
         try:
             ids = workspace.score_ids(dataset)
         except DeftError as error:
@@ -145,6 +147,14 @@ def _pickers(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> 
             widgets.pick("Score set", state.SCORES, offered, chosen, format_func=lambda one: one or "none")
         selection = _pick_selection(workspace, dataset)
     return Frame(workspace, dataset, chosen or None, selection=selection)
+
+
+def _unknown(workspace: Workspace, dataset: str) -> None:
+    """Raises which datasets there are; what to do is what a page can do."""
+    try:
+        workspace.existing_dataset(dataset)
+    except NotFoundError as error:
+        raise NotFoundError(error.expected, error.found, "Choose another one on the left, or bring it on the Data page.") from None
 
 
 def _pick_selection(workspace: Workspace, dataset: str) -> str | None:

@@ -12,7 +12,6 @@ import streamlit as st
 
 from deft_core import queries, reading
 from deft_core.charts import COLOURS
-from deft_core.errors import NotFoundError
 from deft_core.flips import flipped_texts, swapped
 from deft_core.ordered import Ordered
 from deft_core.queries import ScoredToken
@@ -22,6 +21,7 @@ from pages.shared.certainty import Sure
 
 LAST_MESSAGES = 2
 TOP_TOKENS = 8
+SPLIT_WORDS = {"train": "a training row", "heldout": "a held-out row", "judge": "a judge row"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def list_and_row(look: Look, ordered: Ordered) -> None:
     left, right = st.columns([5, 7], gap="medium")
     with left:
         rows.table(look, ordered, row_id)
-    with right, st.container(border=True):
+    with right, st.container(border=True, key=widgets.OPEN):
         inspect(look, row_id, ordered)
 
 
@@ -54,7 +54,8 @@ def inspect(look: Look, row_id: str, ordered: Ordered) -> None:
     flipped = look.decided.decisions.flipped
     found = flipped_texts(queries.texts(look.view, [row_id]), flipped)
     if found.empty:
-        raise NotFoundError(f"a row of {look.view.dataset!r}", f"no row {row_id!r}", "Choose another row in the table.")
+        _no_such_row(look, row_id)
+        return
     row = found.iloc[0]
     _moves(look, row_id, ordered)
     decide.row(look, row_id)
@@ -65,13 +66,19 @@ def inspect(look: Look, row_id: str, ordered: Ordered) -> None:
     _deciding([answers[left], answers[right]])
 
 
+def _no_such_row(look: Look, row_id: str) -> None:
+    st.warning(f"{widgets.plain(look.view.dataset)} has no row {widgets.plain(row_id)}. Choose another row in the table.")
+    st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")
+
+
 def _moves(look: Look, row_id: str, ordered: Ordered) -> None:
     """Earlier, later and close; the place is that in the table as it is filtered and sorted."""
     found = np.flatnonzero(look.table["id"] == row_id)
     here = ordered.place(int(found[0])) if len(found) else -1
     places = dict(zip(("previous", "next"), _beside(here, state.place(row_id, here)), strict=True))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f"row {here + 1:,} of {len(ordered):,}" if here >= 0 else "this row is not among those listed")
+        place = f"row {here + 1:,} of {len(ordered):,}" if here >= 0 else "this row is not among those listed"
+        st.html(f"{place} · {SPLIT_WORDS[decide.split(look, row_id)]}")
         for name, arrow, letter in (("previous", "Left", "k"), ("next", "Right", "j")):
             _move(name, f"row-{name}", look, ordered, places[name], arrow, f"also {letter}")
         st.button("close", key="row-close", on_click=state.put, args=(state.ROW,), shortcut="Esc")

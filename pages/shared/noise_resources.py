@@ -14,20 +14,25 @@ from deft_core.queries import View
 from deft_core.selection import Floats, Ids, Mask
 from deft_core.status import read_status
 from deft_core.workspace import Workspace
-from pages.shared import job_resources
+from pages.shared import job_resources, resources
 from pages.shared.resources import Version
 
 
 @st.cache_resource(max_entries=2, show_spinner="Counting what is marked …")
-def masks(version: Version, _table: pd.DataFrame) -> dict[str, Mask]:
+def masks(version: Version, _view: View, _table: pd.DataFrame) -> dict[str, Mask]:
     """By signal, the rows it marks; without those that the table cannot tell."""
-    return report.marked(_table)
+    return report.marked(_table, _as_scored(_view))
+
+
+def _as_scored(view: View) -> pd.DataFrame:
+    """The rows without flips."""
+    return resources.light_table(resources.version(view), view)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
-def values(version: Version, signal: Signal, _table: pd.DataFrame) -> Floats:
+def values(version: Version, signal: Signal, _view: View, _table: pd.DataFrame) -> Floats:
     """A signal's numbers, NaN where a row is not meant."""
-    found = report.values(_table, signal)
+    found = report.values(_table, signal, _as_scored(_view))
     assert found is not None  # only signals with a mask are asked for
     return found
 

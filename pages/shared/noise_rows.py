@@ -29,7 +29,7 @@ Marks = list[tuple[int, int]]
 
 def meant(picked: Picked, signal: Signal) -> Mask:
     """The rows that the signal's action would change."""
-    found = noise_resources.values(picked.look.version, signal, picked.look.table)
+    found = noise_resources.values(picked.look.version, signal, picked.look.view, picked.look.table)
     by_hand = [np.asarray(picked.look.table["decision"] == word) for word in ("keep", "drop")]
     return actions.meant(signal.action, found, _first(picked, signal), picked.train, *by_hand)
 
@@ -60,7 +60,7 @@ def draw(picked: Picked, signal: Signal) -> None:
 
 def _pairs(picked: Picked, signal: Signal) -> Any:
     """[units, 2]: the first row of a group and another one of it; [units, 1]: single rows, the strongest first."""
-    found = noise_resources.values(picked.look.version, signal, picked.look.table)
+    found = noise_resources.values(picked.look.version, signal, picked.look.view, picked.look.table)
     if signal.action in ("all but one", "training"):
         others, firsts = actions.beside(found, _first(picked, signal))
         return np.stack([firsts, others], axis=1)

@@ -20,7 +20,7 @@ def draw(picked: Picked) -> None:
     file = stored.found(picked.frame.workspace, picked.look.view.dataset)
     _columns(picked, file)
     decide.steps(picked.look)
-    masks = noise_resources.masks(picked.look.version, picked.look.table)
+    masks = noise_resources.masks(picked.look.version, picked.look.view, picked.look.table)
     for signal in SIGNALS:
         if signal.name in masks and masks[signal.name].any():
             _line(picked, signal, masks[signal.name])

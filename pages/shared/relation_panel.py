@@ -27,7 +27,7 @@ VIEWS = {
 def draw_relations(look: Look) -> None:
     """Everything here is about all rows: the filters narrow nothing."""
     key = state.mirror("relations", bool(state.value(state.RELATIONS)))
-    st.toggle("Column relations", key=key, on_change=lambda: state.put(state.RELATIONS, "open" if st.session_state[key] else ""))
+    st.toggle("Column relations", key=key, on_change=state.changed(key, lambda on: state.put(state.RELATIONS, "open" if on else "")))
     if not state.value(state.RELATIONS):
         return
     found = resources.relations(look.version, tuple(look.named("number")), look.table)
@@ -44,7 +44,7 @@ def _matrix(found: Relations) -> None:
     telling = _telling(found)
     asked = [name for name in state.values(state.RELATED) if name in telling] or telling[:SHOWN]
     picked = state.mirror("related", asked)
-    st.multiselect("Columns", telling, key=picked, on_change=lambda: state.put(state.RELATED, *st.session_state[picked]))
+    st.multiselect("Columns", telling, key=picked, on_change=state.changed(picked, lambda names: state.put(state.RELATED, *names)))
     seen = state.mirror("relation", state.value(state.RELATION) if state.value(state.RELATION) in VIEWS else "correlation")
     shown = st.segmented_control(
         "Show",
@@ -53,7 +53,7 @@ def _matrix(found: Relations) -> None:
         required=True,
         format_func=VIEWS.__getitem__,
         label_visibility="collapsed",
-        on_change=lambda: state.put(state.RELATION, st.session_state[seen]),
+        on_change=state.changed(seen, lambda view: state.put(state.RELATION, view)),
     )
     kind = shown or "correlation"
     at = [found.names.index(name) for name in asked]

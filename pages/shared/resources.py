@@ -142,6 +142,12 @@ def events(workspace: Workspace, dataset: str) -> list[Event]:
     return _events(_log(workspace, dataset), workspace, dataset)
 
 
+@st.cache_resource(max_entries=2, show_spinner=False)
+def overruled(through: str | None, _decisions: Decisions) -> frozenset[str]:
+    """The decisions that later ones have overruled."""
+    return overrides.overruled(_decisions.done)
+
+
 def _log(workspace: Workspace, dataset: str) -> tuple[str, int, int]:
     path = workspace.overrides(dataset)
     return (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (str(path), 0, 0)

@@ -59,7 +59,8 @@ def draw_more(look: Look) -> None:
                 else:
                     brushing.histogram(look, {"mean": name}, name, charts.title(name))
     key = state.mirror("charts", shown)
-    st.multiselect("More charts", offered, key=key, on_change=lambda: state.put(state.CHARTS, *(st.session_state[key] or [NO_CHARTS])))
+    changed = state.changed(key, lambda chosen: state.put(state.CHARTS, *(chosen or [NO_CHARTS])))
+    st.multiselect("More charts", offered, key=key, on_change=changed)
 
 
 def _measures(look: Look) -> list[str]:

@@ -59,8 +59,10 @@ def _draw(look: Look, positions: Ints, open_row: str) -> None:
     names = _names(look, column)
     ids = look.table["id"].iloc[positions].tolist()
 
+    key = state.drawing_key("table", ids)
+
     def picked() -> None:
-        selection = state.take_drawing("table")
+        selection = state.take_drawing("table", key)
         for row, _ in selection.get("cells", [])[:1]:
             state.put(state.ROW, ids[row])
         for name in selection.get("columns", [])[:1]:
@@ -75,7 +77,7 @@ def _draw(look: Look, positions: Ints, open_row: str) -> None:
     shown.insert(1, "last turn", turn_resources.last_turns(look.view, ids))
     st.dataframe(
         shown,
-        key=state.drawing_key("table"),
+        key=key,
         on_select=picked,
         selection_mode=["single-cell", "single-column"],
         hide_index=True,
@@ -90,8 +92,10 @@ def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns:
     page = _page(look, positions, ["id", *dict.fromkeys((*columns, *resources.MARKS))])
     ids = page["id"].tolist()
 
+    key = state.drawing_key(name, ids)
+
     def picked() -> None:
-        for row, _ in state.take_drawing(name).get("cells", [])[:1]:
+        for row, _ in state.take_drawing(name, key).get("cells", [])[:1]:
             state.put(state.ROW, ids[row])
 
     marks = [mark for mark, word in resources.MARKS.items() if (page[mark] != word).any()]
@@ -100,7 +104,7 @@ def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns:
     shown.insert(1, "last turn", list(turns))
     st.dataframe(
         shown,
-        key=state.drawing_key(name),
+        key=key,
         on_select=picked,
         selection_mode="single-cell",
         hide_index=True,

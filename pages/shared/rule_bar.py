@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from deft_core import charts
 from deft_core.errors import InputError
-from deft_core.rule import KEEPS, Rule
+from deft_core.rule import CUT_DIGITS, KEEPS, Rule
 from pages.shared import resources, state, widgets
 from pages.shared.brushing import Look
 
@@ -19,6 +20,7 @@ WHY_HIGHEST = (
     "and 0.47 with the lowest: so highest is where this starts. A rule that does not beat random rows is worth nothing."
 )
 AMOUNTS = ("fraction", "count", "value", "low", "high")
+STEPS = 300  # of a slider over a column, at least
 WITHOUT_SCORES = "characters_chosen"
 
 
@@ -45,12 +47,27 @@ def change(rule: Rule, **new: Any) -> None:
     put(Rule(**({name: getattr(rule, name) for name in state.RULE} | amounts | new)))
 
 
+def short(value: float) -> float:
+    """A cut as it is shown: what stands in a field is what the rule has."""
+    return float(f"{value:.{CUT_DIGITS}g}")
+
+
+def scale(look: Look, by: str) -> tuple[float, float, float]:
+    """From, to and step of a slider over a column: round numbers, so that what it shows is what the rule has."""
+    edges = resources.axis(look.version, (by,), look.table).edges
+    width = float(edges[-1] - edges[0]) / STEPS
+    power = 10.0 ** math.floor(math.log10(width))
+    step = max(times * power for times in (1, 2, 5) if times * power <= width)
+    low, high = math.floor(edges[0] / step) * step, math.ceil(edges[-1] / step) * step
+    return float(f"{low:.10g}"), float(f"{high:.10g}"), float(f"{step:.10g}")
+
+
 def _turn(rule: Rule, look: Look, keep: str, by: str) -> None:
     """Another way to keep, or another column. An amount that does not go with it gives way: to the whole range, or to the usual share."""
     amount: dict[str, Any] = {name: getattr(rule, name) for name in ("fraction", "count")}
     if keep == "range":
-        edges = resources.axis(look.version, (by,), look.table).edges if by in look.named("number") else (0.0, 1.0)
-        amount = {"low": float(edges[0]), "high": float(edges[-1])}
+        low, high, _ = scale(look, by) if by in look.named("number") else (0.0, 1.0, 0.0)
+        amount = {"low": low, "high": high}
     elif rule.value is not None and by == rule.by and keep in ("highest", "lowest"):
         amount = {"value": rule.value}
     settings = {name: getattr(rule, name) for name in state.RULE} | dict.fromkeys(AMOUNTS)
@@ -85,12 +102,13 @@ def draw(rule: Rule, look: Look) -> None:
 def _where(rule: Rule) -> None:
     key = state.mirror("where", rule.where)
 
-    def changed() -> None:
-        sql = str(st.session_state[key]).strip()
+    def changed(typed: str) -> None:
+        sql = typed.strip()
         state.allow(sql)
         change(rule, where=sql)
 
-    st.text_input("of the rows where", key=key, on_change=changed, placeholder="all training rows; or SQL, e.g. tokens_chosen > 20")
+    example = "all training rows; or SQL, e.g. tokens_chosen > 20"
+    st.text_input("of the rows where", key=key, on_change=state.changed(key, changed), placeholder=example)
 
 
 def waiting(rule: Rule) -> bool:

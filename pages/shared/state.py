@@ -6,7 +6,9 @@ written back. Widgets mirror these values: they are set before they are drawn, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import streamlit as st
@@ -34,7 +36,7 @@ OF_ONE_DATASET = (
 # keys of the session alone
 _REFUSED = "_refused"
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
-_ALLOWED, _SAVED = "_allowed", "_saved"
+_ALLOWED, _SAVED, _SHOWN = "_allowed", "_saved", "_shown"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 
@@ -131,11 +133,42 @@ def refused() -> DeftError | None:
 # widgets
 
 
-def mirror(name: str, current: Any) -> str:
-    """The key of the widget that shows `name`, set to what it is to show."""
-    key = f"widget-{name}"
-    st.session_state[key] = current
+def mirror(name: str, current: Any, *about: object) -> str:
+    """The key of the widget that shows `name`, set to what it is to show; `about`: the settings that make it another widget.
+
+    A value that does not come from the widget itself makes it another one too: until a browser has the new one, its messages (also those
+    it sends by itself while something runs) repeat what the old one showed, which is then no change of the new one. See `changed`.
+    """
+    shown: dict[str, tuple[Any, ...]] = st.session_state.setdefault(_SHOWN, {})
+    key = renewed_key(f"widget-{name}")
+    if key in st.session_state and not (_alike(st.session_state[key], current) and shown.get(key, about)[1:] == about):
+        renew(f"widget-{name}")
+        key = renewed_key(f"widget-{name}")
+    if key not in st.session_state:  # else it stays as it is: somebody may be typing into it
+        st.session_state[key] = current
+    shown[key] = (current, *about)
     return key
+
+
+def changed(key: str, act: Callable[[Any], None]) -> Callable[[], None]:
+    """The callback of a widget of `mirror`: acts on its value, unless it is what was last shown under that key."""
+
+    def heed() -> None:
+        value, shown = st.session_state[key], st.session_state[_SHOWN]
+        if key in shown and not _alike(value, shown[key][0]):
+            shown[key] = (value, *shown[key][1:])
+            act(value)
+
+    return heed
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Numbers are, whose first five digits are: an address holds no more than six."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=1e-5)
+    return bool(one == other)
 
 
 def typed(name: str) -> str:
@@ -158,15 +191,25 @@ def renew(name: str) -> None:
     renewed[name] = renewed.get(name, 0) + 1
 
 
-def drawing_key(chart: str) -> str:
-    """The key of a chart one can draw on; a new one once a drawing has become a filter, so that the drawing goes."""
-    return renewed_key(f"drawn-{chart}")
+def drawing_key(chart: str, *shown: object) -> str:
+    """The key of a chart one can draw on; a new one once a drawing has become a filter, so that the drawing goes.
+
+    Streamlit knows a chart by its figure. So that a drawing on one whose rows have just become more can still be read, what is
+    `shown` is part of the key.
+    """
+    return f"{renewed_key(f'drawn-{chart}')}-{blake2b(repr(shown).encode(), digest_size=4).hexdigest()}"
 
 
-def take_drawing(chart: str) -> dict[str, Any]:
-    """What was drawn on a chart (`box`, `lasso`, `points`) or picked in a table (`rows`, `columns`, `cells`); it is empty again."""
-    taken = dict(st.session_state.get(drawing_key(chart), {}).get("selection", {}))
-    renew(f"drawn-{chart}")
+def take_drawing(chart: str, key: str) -> dict[str, Any]:
+    """What was drawn on a chart (`box`, `lasso`, `points`) or picked in a table (`rows`, `columns`, `cells`); it is empty again.
+
+    Nothing where it was taken before: until a browser has the empty chart it repeats what was drawn on the old one.
+    """
+    if not key.startswith(f"{renewed_key(f'drawn-{chart}')}-"):
+        return {}
+    taken = dict(st.session_state.get(key, {}).get("selection", {}))
+    if any(taken.values()):
+        renew(f"drawn-{chart}")
     return taken
 
 

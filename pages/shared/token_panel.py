@@ -63,15 +63,17 @@ def _bars(counted: Counted) -> None:
     preferred, dispreferred = reliability.top_tokens(counted.table, counted.sure.drawn, int(top), surest=order == "sure")
     tokens = pd.concat([preferred, dispreferred[::-1]], ignore_index=True)
 
+    key = state.drawing_key("tokens", list(tokens["token_id"]))
+
     def clicked() -> None:
-        for point in state.take_drawing("tokens").get("points", [])[:1]:
+        for point in state.take_drawing("tokens", key).get("points", [])[:1]:
             _open(str(point["customdata"]))
 
     blue, orange = (f'<span style="color:{charts.COLOURS[side]}">■</span> more in {side}' for side in ("chosen", "rejected"))
     st.html(f"{blue} &nbsp; {orange} &nbsp; pale: the 95 % interval includes 0 &nbsp; ␣ space, ⏎ line break")
     figure = charts.token_bars(tokens).update_layout(height=BAR_HEIGHT * len(tokens) + 80)
     config = {"displayModeBar": False}
-    st.plotly_chart(figure, key=state.drawing_key("tokens"), on_select=clicked, selection_mode="points", config=config, alt="d by token")
+    st.plotly_chart(figure, key=key, on_select=clicked, selection_mode="points", config=config, alt="d by token")
 
 
 def _open(token: str) -> None:
@@ -87,23 +89,24 @@ def _found(counted: Counted) -> None:
     listed = reliability.intervals(counted.table, counted.sure.drawn, found["token_id"].head(FOUND).to_numpy())
     listed = listed.merge(counted.table[["token_id", "token", "count_chosen", "count_rejected"]], on="token_id")
 
+    key = state.drawing_key("found", list(listed["token_id"]))
+
     def picked() -> None:
-        for row, _ in state.take_drawing("found").get("cells", [])[:1]:
+        for row, _ in state.take_drawing("found", key).get("cells", [])[:1]:
             _open(str(listed["token_id"].iloc[row]))
 
     more = f" of {len(found):,}" if len(found) > FOUND else ""
     st.html(f"<b>{widgets.count(len(listed), 'token')}</b>{more} · d in 1,000 · click one to list its rows")
     shown = pd.DataFrame({"token": listed["token"]} | {name: 1000 * listed[name] for name in ("d", "low", "high")})
     shown = shown.assign(chosen=listed["count_chosen"], rejected=listed["count_rejected"])
-    _table(shown, "found", picked)
+    _table(shown, key, picked)
 
 
-def _table(shown: pd.DataFrame, name: str, picked: Callable[[], None] | Literal["rerun"]) -> dict[str, Any]:
+def _table(shown: pd.DataFrame, key: str, picked: Callable[[], None] | Literal["rerun"]) -> dict[str, Any]:
     """A table whose cells can be clicked; what is selected comes back."""
     numbers = {column: "localized" if shown[column].dtype.kind == "i" else "%.3f" for column in shown.select_dtypes("number")}
     formats = {str(column): st.column_config.NumberColumn(format=form) for column, form in numbers.items()}
     formats |= {"last turn": st.column_config.TextColumn(width=170)}
-    key = state.drawing_key(name)
     return dict(
         st.dataframe(shown, key=key, on_select=picked, selection_mode="single-cell", hide_index=True, column_config=formats)["selection"]
     )
@@ -139,7 +142,7 @@ def _rows(counted: Counted, rows: pd.DataFrame) -> None:
     shown = pd.DataFrame({"last turn": turns, "in chosen": list(rows["in_chosen"]), "in rejected": list(rows["in_rejected"])})
     shown = shown.assign(**{"its part": list(rows["moved"]), "margin": list(rows["margin"])})
 
-    cells = _table(shown, "token-rows", "rerun").get("cells")
+    cells = _table(shown, state.drawing_key("token-rows", ids), "rerun").get("cells")
     if cells:
         state.renew("drawn-token-rows")
         where = {state.DATASET: counted.view.dataset, state.SCORES: counted.view.score_id or "", state.ROW: ids[cells[0][0]]}

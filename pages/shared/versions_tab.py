@@ -45,13 +45,13 @@ def _table(listed: list[Listed]) -> None:
             "kept": [one.kept for one in about],
             "rule": [words(one.rule) for one in about],
             "by hand": [_by_hand(one) for one in about],
-            "saved": pd.to_datetime([one.created for one in about]),
+            "saved (UTC)": pd.to_datetime([one.created for one in about]),
             "note": [f"restores version {one.restores}" if one.restores else one.note for one in about],
             "fingerprint": [one.fingerprint[:12] for one in about],
         }
     )
     formats = {
-        "saved": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+        "saved (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         "kept": st.column_config.NumberColumn(format="localized"),
     }
     st.dataframe(shown, hide_index=True, column_config=formats, height=min(35 * (len(shown) + 1) + 3, 400))
@@ -68,12 +68,21 @@ def _by_hand(one: Saved) -> str:
 def _one(listed: list[Listed]) -> None:
     by_reference = {f"{one.name}@{one.version}": one for one in listed}
     which, buttons = st.columns([2, 5], vertical_alignment="bottom")
-    reference = which.selectbox("One version", list(by_reference), key="version")
+    newest = next(iter(by_reference))
+    reference = which.selectbox("One version", list(by_reference), key=f"version-{newest}")  # after a new one that is shown
     one = by_reference[reference]
+    last = one.version == max(other.version for other in listed if other.name == one.name)
     with buttons, st.container(horizontal=True, vertical_alignment="bottom"):
         if one.about:
             st.button("use its rule", icon=":material/content_cut:", on_click=rule_bar.use, args=(one.about.rule,))
-        st.button("make it the newest", icon=":material/history:", on_click=_restore, args=(one,), disabled=not one.about)
+        st.button(
+            "make it the newest",
+            icon=":material/history:",
+            on_click=_restore,
+            args=(one,),
+            disabled=last or not one.about,
+            help=f"It is the newest version of {one.name}." if last else "A new version of the same content; none is changed.",
+        )
         with st.popover("rename", icon=":material/edit:"):
             st.text_input(f"New name of {one.name}", key="rename-to")
             st.button("Rename", on_click=_rename, args=(one.name,))
@@ -127,8 +136,8 @@ def _done(act: Callable[[], str]) -> None:
 
 def _two(picked: Picked, references: list[str]) -> None:
     left, right = st.columns(2)
-    a = left.selectbox("Compare", references, key="compare-a", index=min(1, len(references) - 1))
-    b = right.selectbox("with", [NOW, *references], key="compare-b", index=1 if len(references) > 1 else 0)
+    a = left.selectbox("Compare", references, key=f"compare-a-{references[0]}", index=min(1, len(references) - 1))
+    b = right.selectbox("with", [NOW, *references], key=f"compare-b-{references[0]}", index=1 if len(references) > 1 else 0)
     found = _compared(picked, a, b)
     counts = {"in both": found.both, f"only in {a}": found.only_a, f"only in {b}": found.only_b}
     if found.flipped_otherwise:
@@ -142,7 +151,7 @@ def _two(picked: Picked, references: list[str]) -> None:
         opened.append(positions)
     row_id = state.value(state.ROW)
     if row_id:
-        with st.container(border=True):
+        with st.container(border=True, key=widgets.OPEN):
             inspector.inspect(picked.look, row_id, Ordered(np.concatenate(opened)))
 
 

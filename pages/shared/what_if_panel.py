@@ -60,7 +60,7 @@ def _settings(counted: Counted, change: Change) -> None:
             min_value=0.0,
             step=1.0,
             key=key,
-            on_change=lambda: state.put(state.SMOOTH, f"{st.session_state[key] or 0:g}"),
+            on_change=state.changed(key, lambda number: state.put(state.SMOOTH, f"{number or 0:g}")),
             help="So many tokens are added to both counts of every token that occurs: rare ones weigh less.",
         )
     source, kept = st.columns(2)
@@ -79,7 +79,7 @@ def _pairs(counted: Counted) -> pd.DataFrame:
 
 def _several(label: str, name: str, options: list[str], chosen: list[str], **more: object) -> None:
     key = state.mirror(name, chosen)
-    changed = {"key": key, "on_change": lambda: state.put(name, *st.session_state[key])}
+    changed = {"key": key, "on_change": state.changed(key, lambda chosen: state.put(name, *chosen))}
     st.multiselect(label, options, **changed, **more)  # type: ignore[call-overload]
 
 
@@ -144,14 +144,18 @@ def _save(counted: Counted, change: Change, answer: what_if.Answer) -> None:
     def save() -> None:
         try:
             pooled, _ = d_resources.states(d_resources.scored(counted.view), counted.view)
-            what_if.save(counted.view, pooled, state.typed(state.COLUMN), change, answer)
+            name = state.typed(state.COLUMN)
+            what_if.save(counted.view, pooled, name, change, answer)
             state.set_typed(state.COLUMN, "")
+            state.set_saved(f"Saved as the column {name}, with {name}_rejected, {name}_margin and {name}_mean.")
         except DeftError as error:
             state.set_failure(error)
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.form("save-what-if", border=False), st.container(horizontal=True, vertical_alignment="bottom"):  # Enter saves, too
         st.text_input("Save as a column called", key=state.COLUMN, placeholder="without_stop_words", width=320)
-        st.button("Save", type="primary", on_click=save)
+        st.form_submit_button("Save", type="primary", on_click=save)
+    if done := state.take_saved():
+        st.success(widgets.plain(str(done)))
     if error := state.take_failure():
         widgets.problem(error)
 

@@ -14,11 +14,17 @@ from pages.shared import state
 
 _STYLE = """<style>
 .block-container {padding: 3.4rem 2.4rem 3rem 2.4rem}
-@media (max-width: 640px) {.block-container {padding-left: 1rem; padding-right: 1rem}}
+@media (max-width: 640px) {
+  .block-container {padding-left: 1rem; padding-right: 1rem}
+  [data-testid="stMain"] {overflow-anchor: none}  /* else the table stays where it is, and the row above it out of sight */
+  [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}  /* columns stand below each other there */
+}
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .st-key-hidden-keys {display: none}
+[data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
+OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list
 HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone
 
 
@@ -31,16 +37,21 @@ def plain(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", reading.excerpt(text, 300))
 
 
+def prose(words: str) -> str:
+    """What an error expects or advises; commands in it lose the marks that Markdown would have made of them."""
+    return plain(words.replace("`", ""))
+
+
 def problem(error: DeftError) -> None:
     """The three parts of an error."""
-    parts = {"Expected": error.expected, "Found": error.found, "What to do": error.remedy.replace("`", "")}
-    st.error("\n\n".join(f"**{name}** {plain(part)}" for name, part in parts.items()))
+    parts = {"Expected": prose(error.expected), "Found": plain(error.found), "What to do": prose(error.remedy)}
+    st.error("\n\n".join(f"**{name}** {part}" for name, part in parts.items()))
 
 
 def damaged(datasets: Mapping[str, DeftError]) -> None:
     """The datasets that cannot be read."""
     for name, error in datasets.items():
-        parts = f"Expected {plain(error.expected)}; found {plain(error.found)}. {plain(error.remedy)}"
+        parts = f"Expected {prose(error.expected)}; found {plain(error.found)}. {prose(error.remedy)}"
         st.warning(f"**{plain(name)}** cannot be read. {parts}")
 
 
@@ -62,18 +73,14 @@ def pick(
 ) -> None:
     """A drop-down whose choice stands in the address under `name`."""
     key = state.mirror(name, current)
-
-    def changed() -> None:
-        chosen = str(st.session_state[key])
-        on_change(chosen) if on_change else state.put(name, chosen)
-
+    changed = state.changed(key, on_change or (lambda chosen: state.put(name, chosen)))
     st.selectbox(label, options, key=key, on_change=changed, **more)  # type: ignore[call-overload]
 
 
 def entry(label: str, name: str, placeholder: str) -> None:
     """A line of text that stands in the address under `name`."""
     key = state.mirror(name, state.value(name))
-    st.text_input(label, key=key, on_change=lambda: state.put(name, st.session_state[key].strip()), placeholder=placeholder)
+    st.text_input(label, key=key, on_change=state.changed(key, lambda text: state.put(name, text.strip())), placeholder=placeholder)
 
 
 def figures_table(rows: pd.DataFrame) -> None:

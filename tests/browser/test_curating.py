@@ -6,7 +6,7 @@ import json
 import random
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pandas as pd
 import pytest
@@ -157,14 +157,16 @@ def test_no_decision_is_lost_when_the_server_is_killed(page: Page, workspace: Wo
     rng = random.Random(seed)
     kills = set(rng.sample(range(5, 195), 8))
     confirmed: list[tuple[str, str]] = []
-    ids = list(light_table(open_view(workspace, "demo")).sort_values("reward_chosen", ascending=False)["id"])
+    rows = light_table(open_view(workspace, "demo")).sort_values("reward_chosen", ascending=False)
+    ids = list(rows["id"][rows["split"] == "train"])
+    only = quote('is ["train"] split')
     place = 0
     while len(confirmed) < 200:
         before = overrides.load(workspace, "demo")
         place += ids[place] in before.kept | before.dropped  # written, but killed before it was said
         with _Server(workspace.root) as server:
-            page.goto(f"{server.address}/explore?dataset=demo&chart=none&row={ids[place]}")
-            said(page, f"row {place + 1} of {ROWS}")
+            page.goto(f"{server.address}/explore?dataset=demo&chart=none&filter={only}&row={ids[place]}")
+            said(page, f"row {place + 1} of {len(ids)}")
             settled(page)
             while len(confirmed) < 200:
                 quiet(page)
@@ -182,7 +184,7 @@ def test_no_decision_is_lost_when_the_server_is_killed(page: Page, workspace: Wo
                 assert len(overrides.read(workspace, "demo")) == events + 1
                 place += 1
                 page.keyboard.press("j")
-                said(page, f"row {place + 1} of {ROWS}")
+                said(page, f"row {place + 1} of {len(ids)}")
     found = overrides.load(workspace, "demo")
     for row, kind in confirmed:
         assert row in (found.kept if kind == "keep" else found.dropped), "what was said to be saved is there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -77,6 +78,7 @@ def test_a_cold_deep_link_opens_its_page(serve: Serve, page: Page, workspace: Wo
     page.goto(f"{serve(workspace.root)}/explore?{urlencode({'dataset': 'demo', 'filter': 'between 0.05 0.1 reward_chosen'})}")
     expect(page.get_by_role("heading", name="How are the rewards distributed?")).to_be_visible()
     expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(5)
+    expect(page.get_by_test_id("stSidebarHeader").locator("img")).to_be_visible()
     table = light_table(open_view(workspace, "demo"))
     shown_rows(page, int(table["reward_chosen"].between(0.05, 0.1).sum()))
 
@@ -103,6 +105,32 @@ def test_a_box_on_a_histogram_narrows_everything_to_exact_counts(serve: Serve, p
     page.reload()
     shown_rows(page, len(both))
     expect(page.get_by_test_id("stMultiSelect").first).to_contain_text("reward_chosen")
+
+
+def test_boxes_drawn_while_something_runs_all_count(serve: Serve, page: Page, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder = write_demo(workspace, ROWS, state="running")
+    page.goto(f"{serve(workspace.root)}/explore?chart=none")
+    drag(page, "scatter", (0.1, 0.1), (0.9, 0.9))
+    page.wait_for_url("**filter=box**")
+    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    for done, right in enumerate((0.9, 0.7, 0.8, 0.6, 0.75), start=1):
+        before = page.url
+        drag(page, "histogram-reward_rejected", (0.2, 0.4), (right, 0.6))
+        page.wait_for_function("before => location.href !== before", arg=before)
+        write_json(folder / "status.json", status | {"done": done * ROWS // 100})  # shown: the page has drawn itself again
+        expect(page.get_by_role("link", name=f"scoring demo {done}%")).to_be_visible()
+        assert [one.split(" ")[0] for one in filters(page)] == ["box", "between"]
+
+
+def test_what_runs_is_said_in_full_beside_every_page(serve: Serve, page: Page, tmp_path: Path) -> None:
+    name = "a-dataset-of-a-long-name"
+    made = preferences(16)
+    write_scores(Workspace(tmp_path), name, made, write_dataset(Workspace(tmp_path), name, made), done=4, state="running")
+    page.goto(f"{serve(tmp_path)}/datasets")
+    line = page.get_by_test_id("stSidebar").get_by_text(f"scoring {name} 25%, 3 s left")
+    expect(line).to_be_visible()
+    assert line.evaluate("one => one.scrollWidth <= one.clientWidth && getComputedStyle(one).whiteSpace === 'normal'")
 
 
 def test_a_click_on_a_bar_keeps_its_category_and_a_chip_lets_it_go(serve: Serve, page: Page, workspace: Workspace) -> None:
@@ -132,6 +160,17 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
     expect(page.get_by_text(f"row 4 of {ROWS}")).to_be_visible()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"row 3 of {ROWS}")).to_be_visible()
+
+
+def test_on_a_narrow_screen_the_row_that_is_read_stands_above_its_table(serve: Serve, page: Page, workspace: Workspace) -> None:
+    address = serve(workspace.root)
+    page.set_viewport_size({"width": 480, "height": 900})
+    for path in ("explore?chart=none", "curate?tab=Kept&fraction=1", "curate?tab=Borderline"):
+        page.goto(f"{address}/{path}")
+        settled(page)
+        page.get_by_test_id("stDataFrame").first.scroll_into_view_if_needed()
+        click_cell(page, 150, row=2)
+        expect(page.get_by_text(re.compile(r"^row \d+ of \d+"))).to_be_in_viewport()
 
 
 def test_a_heading_sorts_all_rows(serve: Serve, page: Page, workspace: Workspace) -> None:
@@ -241,7 +280,7 @@ def test_an_uploaded_file_is_imported_and_its_copy_is_gone(serve: Serve, page: P
 def test_a_pattern_that_cannot_work_is_mended_in_its_box(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore")
     settled(page)
-    box = page.get_by_role("textbox", name="Search")
+    box = page.get_by_role("textbox", name="this text")
     box.fill("/(/")
     box.press("Enter")
     expect(page.get_by_text("Expected a regular expression")).to_be_visible()

@@ -30,6 +30,16 @@ def test_marked_are_rows_far_below_on_both():
     assert np.flatnonzero(np.isfinite(reversed_)).tolist() == [0]  # 3 / 1.4826 = 2.02 > 2
 
 
+def test_flips_take_rows_out_of_the_list_and_bring_none_into_it():
+    rows = margins().assign(reward_margin=[-3.0, -2.9, 0, 1, 3, -2])  # median 0, distances 3 2.9 0 1 3: MAD 2.9
+    limit = swapped.SwapRule(REWARD.signal, REWARD.margins, far=0.68)  # -0.68 * 1.4826 * 2.9 = -2.92
+    assert np.flatnonzero(np.isfinite(swapped.column(rows, limit))).tolist() == [0]
+    flipped = rows.assign(reward_margin=[3.0, -2.9, 0, 1, 3, -2])
+    # of the flipped rows the median is 1, the distances 2 3.9 1 0 2: MAD 2, and 1 - 0.68 * 1.4826 * 2 = -1.02 marks -2.9 and -2
+    assert np.flatnonzero(np.isfinite(swapped.column(flipped, limit))).tolist() == [1, 5]
+    assert not np.isfinite(swapped.column(flipped, limit, rows)).any()
+
+
 def test_a_margin_above_zero_is_never_swapped():
     table = margins().assign(reward_margin=lambda rows: rows["reward_margin"] + 10)
     assert np.isnan(swapped.column(table, REWARD)).all()

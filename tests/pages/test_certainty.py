@@ -98,7 +98,12 @@ def test_a_score_set_without_counts_or_with_a_head_that_is_not_linear_goes_witho
     row = light_table(view)["id"].iloc[0]
     app = opened("explore", row=row, places="1")
     assert metric(app, "d") == "?" and "95 %" not in body_text(app)
-    assert any("counts.parquet" in one.value.replace("\\", "") for one in app.caption)
+    assert sum("kept no token counts by conversation" in one.value for one in app.caption) == 1
+    assert not any("Remove the folder" in one.value or "find these" in one.value for one in app.caption)
+    curate = opened("curate")
+    assert sum("kept no token counts by conversation" in one.value for one in curate.caption) == 1
+    for page in (opened("explore"), curate):
+        assert "find these rows" not in [one.label for one in page.button] and not page.error
     write_json(folder / "score.json", read_json(folder / "score.json") | {"linear": False})
     assert "95 %" not in body_text(opened("explore", row=row))
 

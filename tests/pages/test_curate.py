@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from deft_core.selection import Rule, kept
 from deft_core.workspace import Workspace, read_json, write_json
 from pages.shared import state
 from tests.pages.driving import address, body_text, checked, metric, opened, widget
-from tests.score_sets import preferences, write_dataset
+from tests.score_sets import preferences, write_dataset, write_demo
 
 TABS = ["Borderline", "Kept", "Dropped", "Contrast", "Noise", "Decisions", "Conflicts", "Versions"]
 
@@ -67,15 +68,32 @@ def test_an_amount_by_share_rows_or_value(scored: Workspace) -> None:
     assert (metric(app, "kept"), address(app, "fraction")) == ("24", ["0.5"])
     checked(widget(app, "number_input", "share, %").set_value(12.5).run())
     assert (metric(app, "kept"), address(app, "fraction")) == ("6", ["0.125"])
-    units = next(one for one in app.button_group if one.key == "widget-unit")
+    units = next(one for one in app.button_group if one.key.startswith("widget-unit"))
     checked(units.set_value("count").run())
     assert (metric(app, "kept"), address(app, "count"), address(app, "fraction")) == ("6", ["6"], [])
     checked(widget(app, "slider", "count").set_value(10).run())
     assert metric(app, "kept") == "10"
-    units = next(one for one in app.button_group if one.key == "widget-unit")
+    units = next(one for one in app.button_group if one.key.startswith("widget-unit"))
     checked(units.set_value("value").run())
     rewards = table(scored).query("split == 'train'")["reward_chosen"].sort_values()
-    assert metric(app, "kept") == "10" and float(address(app, "value")[0]) == pytest.approx(rewards.iloc[-10])
+    assert metric(app, "kept") == "10" and rewards.iloc[-11] < float(address(app, "value")[0]) <= rewards.iloc[-10]
+
+
+def test_a_cut_by_value_is_one_number_everywhere(scored: Workspace) -> None:
+    app = opened("curate", count="10")
+    checked(next(one for one in app.button_group if one.key.startswith("widget-unit")).set_value("value").run())
+    slider, (value,) = widget(app, "slider", "value"), address(app, "value")
+    assert slider.value == widget(app, "number_input", "value").value == float(value)
+    assert len(value) <= len("0.12345") and f"cut {float(value):.5g}" in cut_labels(app)
+    checked(slider.set_value(slider.min + 200 * slider.step).run())
+    (value,) = address(app, "value")
+    assert widget(app, "number_input", "value").value == float(value) == pytest.approx(widget(app, "slider", "value").value, abs=1e-12)
+    assert f"cut {float(value):.5g}" in cut_labels(app)
+
+
+def cut_labels(app: AppTest) -> list[str]:
+    (spec,) = [json.loads(one.proto.spec) for one in app.get("plotly_chart") if "cut " in one.proto.spec]
+    return [note["text"] for note in spec["layout"]["annotations"]]
 
 
 def test_a_range_by_its_ends(scored: Workspace) -> None:
@@ -256,6 +274,7 @@ def test_a_version_is_restored_renamed_and_deleted(scored: Workspace) -> None:
     assert metric(app, "kept") == "3"
     checked(widget(app, "button", "make it the newest").click().run())
     assert selections.read(scored, "best").restores == 1 and "best@3" in app.success[0].value.replace("\\", "")
+    assert widget(app, "selectbox", "One version").value == "best@3" and widget(app, "button", "make it the newest").disabled
     widget(app, "text_input", "New name of best").set_value("better")
     checked(widget(app, "button", "Rename").click().run())
     assert selections.versions(scored, "better") == [1, 2, 3] and address(app, "selection") == ["better"]
@@ -270,6 +289,18 @@ def test_versions_are_compared_with_each_other_and_with_what_is_kept_now(scored:
     assert "<b>0</b> in both, <b>3</b> only in best@1, <b>4</b> only in best@2" in body_text(app)
     checked(widget(app, "selectbox", "with").set_value("the rows kept now").run())
     assert "<b>3</b> in both, <b>0</b> only in best@1, <b>2</b> only in the rows kept now" in body_text(app)
+
+
+def test_a_version_just_saved_is_the_one_that_is_shown_and_compared(scored: Workspace) -> None:
+    for count in (3, 4):
+        saved(scored, "best", Rule(count=count))
+    app = opened("curate", tab="Versions", count="5")
+    checked(widget(app, "selectbox", "One version").set_value("best@1").run())
+    assert not widget(app, "button", "make it the newest").disabled
+    checked(widget(app, "selectbox", "Compare").set_value("best@2").run())
+    save_as(app, "best")
+    chosen = [widget(app, "selectbox", label).value for label in ("One version", "Compare", "with")]
+    assert chosen == ["best@3", "best@2", "best@3"] and widget(app, "button", "make it the newest").disabled
 
 
 def test_a_damaged_version_is_named_and_can_be_deleted(scored: Workspace) -> None:
@@ -298,3 +329,31 @@ def test_rows_without_scores_are_kept_by_other_columns(workspace: Workspace) -> 
 
 def test_a_rule_belongs_to_its_dataset(scored: Workspace) -> None:
     assert set(state.RULE) <= set(state.OF_ONE_DATASET)
+
+
+# a score set that is not whole
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("stopped", "training rows are scored; the others take no part."),
+        ("running", "training rows are scored so far; the selection changes as scoring goes on; the others take no part."),
+    ],
+)
+def test_a_partly_scored_set_is_named_as_one(workspace: Workspace, state: str, says: str) -> None:
+    write_demo(workspace, 60, done=16, state=state)
+    rows = table(workspace).query("split == 'train'")
+    scored = int(rows["reward_chosen"].notna().sum())
+    assert 0 < scored < len(rows) == 48
+    app = opened("curate")
+    assert [one.value for one in app.caption if says in one.value] == [f":material/incomplete_circle: {scored} of 48 {says}"]
+    by_length = opened("curate", by="characters_chosen")
+    assert not any("the others" in one.value for one in by_length.caption)
+    overview = opened("overview")
+    assert "16 of 60" in overview.dataframe[-1].value["rows scored"].tolist()
+    assert state == "running" or "has 16 of 60 rows scored" in overview.text[0].value
+
+
+def test_a_whole_score_set_says_nothing_of_it(scored: Workspace) -> None:
+    assert not any("training rows are scored" in one.value for one in opened("curate").caption)

@@ -14,7 +14,7 @@ from tests.pages.driving import address, body_text, checked, metric, opened, wid
 @pytest.fixture
 def ids(scored: Workspace) -> list[str]:
     """In the order of the table: the highest reward first."""
-    table = light_table(open_view(scored, "demo"))
+    table = light_table(open_view(scored, "demo")).query("split == 'train'")
     return list(table.sort_values("reward_chosen", ascending=False)["id"])
 
 
@@ -170,3 +170,28 @@ def test_a_damaged_log_is_explained(scored: Workspace) -> None:
     scored.overrides("demo").write_text("{half\n")
     app = opened("explore")
     assert "overrides" in app.error[0].value and "line 1" in app.error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize(("split", "words"), [("train", "a training row"), ("heldout", "a held-out row"), ("judge", "a judge row")])
+def test_a_row_outside_of_training_is_never_kept(scored: Workspace, split: str, words: str) -> None:
+    table = light_table(open_view(scored, "demo"))
+    app = opened("explore", row=table["id"][table["split"] == split].iloc[0])
+    assert f"· {words}" in body_text(app)
+    buttons = {kind: widget(app, "button", kind) for kind in ("keep", "drop", "flip")}
+    assert {kind: one.disabled for kind, one in buttons.items()} == {"keep": split != "train", "drop": split != "train", "flip": False}
+    assert (buttons["keep"].help == "Held out: never in a subset.") == (split != "train")
+
+
+def test_a_row_kept_before_it_was_held_out_can_be_left_to_the_rule(scored: Workspace) -> None:
+    table = light_table(open_view(scored, "demo"))
+    row = table["id"][table["split"] == "heldout"].iloc[0]
+    overrides.append(scored, "demo", "keep", [row])
+    pressed(opened("explore", row=row), "keep")
+    assert not overrides.load(scored, "demo").kept
+
+
+def test_one_row_is_not_these_rows(scored: Workspace, ids: list[str]) -> None:
+    app = opened("explore", filter=["has Question 7:"])
+    assert metric(app, "rows") == "1" and "<b>Decide on this row</b>" in body_text(app)
+    labels = [one.label for one in app.button]
+    assert {"keep it", "leave it to the rule", "tag it"} <= set(labels) and "keep these" not in labels

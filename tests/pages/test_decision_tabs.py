@@ -39,6 +39,12 @@ def test_the_log_stands_newest_first_with_what_each_did(scored: Workspace, sides
     assert "saved: redo drop 3 rows" in captions(app)
 
 
+def test_a_keep_overruled_by_a_drop_does_not_stand(scored: Workspace, sides: tuple[list[str], list[str]]) -> None:
+    overrides.append(scored, "demo", "keep", sides[1][:1])
+    overrides.append(scored, "demo", "drop", sides[1][:2])
+    assert opened("curate", tab="Decisions").dataframe[0].value["now"].tolist() == ["stands", "overruled"]
+
+
 def test_pages_of_decisions_are_turned(scored: Workspace, sides: tuple[list[str], list[str]]) -> None:
     for number in range(27):
         overrides.append(scored, "demo", "note", sides[0][:1], f"{number}")

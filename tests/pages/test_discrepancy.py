@@ -127,10 +127,11 @@ def test_a_what_if_is_saved_as_a_column(scored: Workspace) -> None:
     widget(app, "text_input", "Save as a column called").set_value("no_digits")
     checked(widget(app, "button", "Save").click().run())
     assert not app.error and "Saved" in body_text(app)
+    assert [one.value.replace("\\", "").split(",")[0] for one in app.success] == ["Saved as the column no_digits"]
     assert light_table(open_view(scored, "demo"))["no_digits"].notna().all()
     widget(app, "text_input", "Save as a column called").set_value("no_digits")
     checked(widget(app, "button", "Save").click().run())
-    assert "a what\\-if already" in app.error[0].value
+    assert "a what\\-if already" in app.error[0].value and not app.success
     assert not opened("explore", chart="no_digits").error
 
 

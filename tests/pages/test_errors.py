@@ -13,7 +13,8 @@ from tests.score_sets import preferences, write_dataset, write_demo, write_score
 
 def test_a_dataset_that_is_not_there_is_explained(scored: Workspace) -> None:
     app = opened("explore", dataset="gone")
-    assert "no 'gone'" in app.error[0].value.replace("\\", "")
+    words = app.error[0].value.replace("\\", "")
+    assert "no 'gone'" in words and "bring it on the Data page" in words and "deft import" not in words
 
 
 def test_a_score_set_that_is_not_there_is_explained(scored: Workspace) -> None:
@@ -37,7 +38,7 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("bad", IMPOSSIBLE)
 def test_a_filter_that_cannot_work_is_explained_and_can_be_removed(scored: Workspace, bad: str) -> None:
     app = opened("explore", filter=[bad, 'is ["forum"] source'])
-    assert IMPOSSIBLE[bad] in message(app)
+    assert IMPOSSIBLE[bad] in message(app) and "`" not in message(app)
     chips = widget(app, "multiselect", "Filters")
     assert len(chips.value) == 2
     checked(chips.set_value(chips.value[1:]).run())
@@ -60,11 +61,11 @@ def test_a_filter_on_rewards_that_are_not_there_yet_can_be_removed(workspace: Wo
 
 def test_a_pattern_that_cannot_work_stays_in_the_box_to_be_mended(scored: Workspace) -> None:
     app = opened("explore")
-    checked(widget(app, "text_input", "Search").set_value("/(/").run())
+    checked(widget(app, "text_input", "this text").set_value("/(/").run())
     assert "a regular expression" in message(app) and "filter" not in app.query_params
-    assert metric(app, "rows") == "60" and widget(app, "text_input", "Search").value == "/(/"
-    checked(widget(app, "text_input", "Search").set_value("/(question 1)\\d:/").run())
-    assert not app.error and metric(app, "rows") == "10" and widget(app, "text_input", "Search").value == ""
+    assert metric(app, "rows") == "60" and widget(app, "text_input", "this text").value == "/(/"
+    checked(widget(app, "text_input", "this text").set_value("/(question 1)\\d:/").run())
+    assert not app.error and metric(app, "rows") == "10" and widget(app, "text_input", "this text").value == ""
 
 
 def test_a_measure_that_is_none_is_passed_over(scored: Workspace) -> None:
@@ -72,7 +73,11 @@ def test_a_measure_that_is_none_is_passed_over(scored: Workspace) -> None:
 
 
 def test_a_row_that_is_not_there_is_explained(scored: Workspace) -> None:
-    assert "no row" in opened("explore", row="nothing").error[0].value
+    for name, tab in (("explore", ""), ("curate", "Kept"), ("curate", "Borderline")):
+        app = opened(name, row="no<b>thing", tab=tab)
+        assert "has no row no\\<b\\>thing" in app.warning[0].value and app.dataframe
+        checked(widget(app, "button", "close").click().run())
+        assert not app.error and not app.warning and not address(app, "row")
 
 
 @pytest.mark.parametrize("file", ["datasets/demo/pairs.parquet", "scores/demo/tiny/part-00001.parquet"])

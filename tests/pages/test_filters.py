@@ -25,17 +25,19 @@ def submitted(app: AppTest, sql: str) -> AppTest:
 
 def test_a_search_looks_where_it_is_told_to(scored: Workspace) -> None:
     app, made = opened("explore"), preferences(ROWS)
-    checked(widget(app, "selectbox", "in").set_value("chosen").run())
-    checked(widget(app, "text_input", "Search").set_value("sorry").run())
+    checked(widget(app, "selectbox", "Search in").set_value("chosen").run())
+    checked(widget(app, "text_input", "this text").set_value("sorry").run())
     assert address(app, "filter") == ["has-chosen sorry"]
     assert metric(app, "rows") == str(sum("sorry" in one.responses[0].text for one in made))
 
 
 def test_not_gives_the_rows_without_it(scored: Workspace) -> None:
     app, made = opened("explore"), preferences(ROWS)
-    checked(widget(app, "checkbox", "NOT").check().run())
-    checked(widget(app, "text_input", "Search").set_value("/question 1\\d:/").run())
+    checked(widget(app, "selectbox", "for rows that").set_value("do not have").run())
+    assert not address(app, "filter")
+    checked(widget(app, "text_input", "this text").set_value("/question 1\\d:/").run())
     assert address(app, "filter") == ["matches-not question 1\\d:"] and metric(app, "rows") == "50"
+    assert widget(app, "selectbox", "for rows that").value == "have"  # the next search is not the other way round unasked
     assert metric(opened("explore", filter=["has-not-chosen sorry"]), "rows") == str(
         sum("sorry" not in one.responses[0].text for one in made)
     )
@@ -146,3 +148,16 @@ def test_the_matrix_shows_overlaps_of_the_columns_picked(scored: Workspace) -> N
     checked(widget(app, "multiselect", "Columns").set_value(["reward_mean", "extra_difficulty"]).run())
     assert address(app, "related") == ["reward_mean", "extra_difficulty"] and not app.error
     assert not opened("explore", relations="open", scores="", chart=["none"]).error
+
+
+def test_a_message_from_before_a_filter_takes_no_filter_back(scored: Workspace) -> None:
+    """A page that draws itself again while something runs sends what its widgets showed when it was asked to."""
+    app = opened("explore", filter=['is ["forum"] source'])
+    early = app._tree.get_widget_states()  # no public way to send an old message
+    checked(widget(app, "text_input", "this text").set_value("sorry").run())
+    both = address(app, "filter")
+    assert len(both) == 2
+    checked(app._run(early))
+    assert address(app, "filter") == both
+    checked(widget(app, "multiselect", "Filters").set_value(both[:1]).run())
+    assert address(app, "filter") == both[:1]
