@@ -10,7 +10,7 @@ memory holds the weights once more. Which figures there are is in measures.py, h
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ OWN_ROWS = 16  # held-out prompts that the model answers itself while it trains;
 NEUTRAL_ROWS = 16  # paragraphs of neutral text read while it trains; all of them at the end
 SAMPLES = 3  # prompts whose answers are shown
 
+Check = Callable[[], None]
+
 
 @dataclass(frozen=True)
 class Heldout:
@@ -58,34 +60,39 @@ class Heldout:
     tokenizer: Any
 
 
-def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Say = lambda _: None) -> Heldout:
-    """Reads held-out rows and neutral text, and what the base says of them. `model` may be trained already: the base is looked for."""
+def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Say = lambda _: None, check: Check = lambda: None) -> Heldout:
+    """Reads held-out rows and neutral text, and what the base says of them. `model` may be trained already: the base is looked for.
+
+    `check` is called every few rows, and may raise to stop.
+    """
     say({"phase": "preparing the evaluation"})
     tuned = _side(model, tokenizer)
     found = material(folder, run, _language_model(model, tokenizer, run.model))
     found = replace(found, neutral=found.neutral[:NEUTRAL_ROWS])
     base = _base_of(tuned, run, tokenizer)
     with at_rest(tuned.step, base.step):
-        read = read_answers(base, found.rows, _beta(run), keep_states=not run.own_logits)
+        read = read_answers(base, found.rows, _beta(run), keep_states=not run.own_logits, count=lambda _: check())
         rows = [replace(row, reference=logps) for row, logps in zip(found.rows, read.logps, strict=True)]
         answers = _answers(base, found.starts[:SAMPLES], run)
     found = replace(found, rows=rows)
     return Heldout(run, found, read.states, _texts(tokenizer, answers), tokenizer.eos_token_id, tokenizer)
 
 
-def during(heldout: Heldout, model: TrainStep, step: int) -> dict[str, Any]:
+def during(heldout: Heldout, model: TrainStep, step: int, *, check: Check = lambda: None) -> dict[str, Any]:
     """The figures of the model as it is, each with name_low and name_high (95 %, over prompts), and `samples`: id, prompt, base, tuned.
 
     Answers of its own (kl_own, answer_tokens) are to the first OWN_ROWS prompts. The model's mode and weights are left as they were.
+    `check` is called every few rows, and may raise to stop.
     """
     run, about = heldout.run, heldout.material
     tuned = _side(model, heldout.tokenizer)
     base = _base_of(tuned, run, heldout.tokenizer)
     with at_rest(tuned.step, base.step):
-        read = read_answers(tuned, about.rows, _beta(run), base=(base, heldout.states))
+        read = read_answers(tuned, about.rows, _beta(run), base=(base, heldout.states), count=lambda _: check())
         answers = _answers(tuned, about.starts[:OWN_ROWS], run)
-        own = own_kl(tuned, base, _as_rows(about.starts, answers))
-        neutral = neutral_nats(tuned, about.neutral)
+        check()
+        own = own_kl(tuned, base, _as_rows(about.starts, answers), lambda _: check())
+        neutral = neutral_nats(tuned, about.neutral, lambda _: check())
     rows = pd.DataFrame(_watched(read, "tuned") | _kl(read.kl, own, len(about.rows)))
     rows["answer_tokens_tuned"] = pd.Series([float(len(answer.ids)) for answer in answers]).reindex(rows.index)
     found = measures.measures(rows, _neutral_table({"tuned": neutral}), "tuned")

@@ -27,9 +27,13 @@ from deft_core.lm.train_batch import TrainBatch
 from deft_core.lm.train_step import StepOutput, TrainStep, metrics
 from deft_core.workspace import read_json, write_json
 
-__all__ = ["Report", "RunTrainer"]
+__all__ = ["Interrupted", "Report", "RunTrainer"]
 
 _WEIGHTS = "trained.safetensors"
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Asked to stop before the first step, or while the model is evaluated."""
 
 
 class Report(Protocol):
@@ -39,7 +43,7 @@ class Report(Protocol):
         """Takes a step's numbers and gives them back with those of time and memory."""
 
     def evaluation(self, step: int) -> dict[str, float]:
-        """Evaluates the model as it is."""
+        """Evaluates the model as it is, or raises Interrupted."""
 
     def checkpoint(self, step: int) -> None: ...
 
@@ -64,6 +68,7 @@ class RunTrainer(Trainer):
             self.remove_callback(printing)
         self.folder, self.report, self.should_stop = folder, report, should_stop
         self.steps, self.step_model = steps, step  # self.model is a wrapper under FSDP
+        self.interrupted = False  # while the model was evaluated
         self.at: TrainBatch | None = None  # the micro-batch under way, for messages
         self.of_step: tuple[StepBatches, list[StepOutput]] | None = None
         self.seconds, self.tokens, self.mark = 0.0, 0, time.perf_counter()
@@ -153,7 +158,13 @@ class RunTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """In the main process, of the model as it stands; the others wait."""
-        values = self.report.evaluation(self.state.global_step) if self.is_world_process_zero() else {}
+        try:
+            values = self.report.evaluation(self.state.global_step) if self.is_world_process_zero() else {}
+        except Interrupted:  # in a process that is alone
+            if self.of_step is None:  # nothing is done that is not saved
+                raise
+            self.interrupted = self.control.should_save = self.control.should_training_stop = True
+            return {}
         self.accelerator.wait_for_everyone()
         self.log({f"eval_{name}": value for name, value in values.items()})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, values)

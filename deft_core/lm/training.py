@@ -31,7 +31,7 @@ from deft_core.lm.reporting import RunReport, peak_memory_bytes
 from deft_core.lm.run_rows import read_rows
 from deft_core.lm.train_batch import TrainRow
 from deft_core.lm.train_step import TrainStep, auto_omega
-from deft_core.lm.trainer import RunTrainer
+from deft_core.lm.trainer import Interrupted, RunTrainer
 from deft_core.runs import metrics
 from deft_core.runs.spec import Run, read_run
 from deft_core.status import Say
@@ -53,10 +53,6 @@ class TrainEnd:
     peak_memory_bytes: int  # of this process
 
 
-class _Stopped(Exception):  # noqa: N818
-    """Asked to stop before the first step."""
-
-
 def train(folder: Path, *, should_stop: Callable[[], bool], say: Say, evaluation: Any = None) -> TrainEnd:
     """Train the run in `folder`, or what is left of it. `evaluation` stands in for deft_core.lm.evaluation."""
     run = read_run(folder)
@@ -67,7 +63,7 @@ def train(folder: Path, *, should_stop: Callable[[], bool], say: Say, evaluation
         stages = _Training(folder, run, args, should_stop, say, evaluation)
         try:
             return stages.run()
-        except _Stopped:
+        except Interrupted:
             step = checkpoints.step_of(checkpoints.newest(folder))
             return TrainEnd(step, args.max_steps, True, 0.0, 0.0, 0, peak_memory_bytes())
         except (MemoryError, RuntimeError) as error:
@@ -168,8 +164,8 @@ class _Training:
             self.say({"phase": "no evaluations while training: no process holds the whole model"})
         elif self.args.process_index == 0:
             evaluation = self.evaluation or import_module("deft_core.lm.evaluation")
-            heldout = evaluation.prepare(trainer.step_model, lm.tokenizer, self.folder, self.about, say=self.say)
-            report.evaluate = lambda step: evaluation.during(heldout, trainer.step_model, step)
+            heldout = evaluation.prepare(trainer.step_model, lm.tokenizer, self.folder, self.about, say=self.say, check=self._check_stop)
+            report.evaluate = lambda step: evaluation.during(heldout, trainer.step_model, step, check=self._check_stop)
 
     def _omega(self, trainer: RunTrainer, rows: list[TrainRow], batching: Batching) -> float:
         """The weight given, else the one that was measured or, in the main process, is measured now."""
@@ -192,19 +188,28 @@ class _Training:
 
     def _train(self, trainer: RunTrainer, lm: LanguageModel) -> TrainEnd:
         checkpoint, main = checkpoints.newest(self.folder), self.args.process_index == 0
-        self.args.eval_on_start = checkpoint is None and self.args.eval_strategy != "no"
+        self.args.eval_on_start = self.args.eval_strategy != "no" and self._lacks_evaluation(checkpoints.step_of(checkpoint))
         if checkpoint:
             trainer.resume_cost(checkpoint)
         if main:
             metrics.append(self.folder, "start", checkpoints.step_of(checkpoint), **self._start(trainer))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         step, of = trainer.state.global_step, self.args.max_steps
-        end = TrainEnd(step, of, step < of, trainer.step_model.omega, trainer.seconds, trainer.tokens, peak_memory_bytes())
+        stopped, omega = step < of or trainer.interrupted, trainer.step_model.omega
+        end = TrainEnd(step, of, stopped, omega, trainer.seconds, trainer.tokens, peak_memory_bytes())
         if not end.stopped:
             self._save(trainer, lm)
         if main:
             metrics.append(self.folder, "end", step, **{name: value for name, value in asdict(end).items() if name != "step"})
         return end
+
+    def _lacks_evaluation(self, step: int) -> bool:
+        """Whether the model that training goes on from is still to be evaluated: the first, or one whose evaluation was stopped."""
+        if step == 0:
+            return True
+        due = step == self.args.max_steps or step % self.args.eval_steps == 0
+        known = metrics.standing(metrics.read(self.folder)[0])
+        return due and not any(event["event"] == "evaluation" and event["step"] == step for event in known)
 
     def _start(self, trainer: RunTrainer) -> dict[str, Any]:
         learning = sum(parameter.numel() for parameter in trainer.step_model.parameters() if parameter.requires_grad)
@@ -234,7 +239,7 @@ class _Training:
 
     def _check_stop(self) -> None:
         if self.args.world_size == 1 and self.should_stop():  # several processes agree after their first step
-            raise _Stopped
+            raise Interrupted
 
 
 @contextmanager

@@ -88,11 +88,11 @@ class Evaluation:
     """Stands in for deft_core.lm.evaluation; counts nothing and looks at nothing."""
 
     @staticmethod
-    def prepare(model, tokenizer, folder, run, *, say):
+    def prepare(model, tokenizer, folder, run, *, say, check):
         return {"asked": 0}
 
     @staticmethod
-    def during(heldout, model, step):
+    def during(heldout, model, step, *, check):
         heldout["asked"] += 1
         sample = {"prompt": "p", "base": "b", "tuned": "t"}
         return {"accuracy_implicit": 0.5, "accuracy_implicit_low": 0.4, "accuracy_implicit_high": 0.6, "samples": [sample]}

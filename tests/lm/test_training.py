@@ -128,6 +128,31 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, tmp_path):
     assert len(events(folder, "evaluation")) == len(events(whole, "evaluation"))
 
 
+@pytest.mark.parametrize(("number", "ends"), [(0, 0), (1, 2), (3, 6)])  # evaluations of SIX: before step 1, after 2, 4 and 6
+def test_a_stop_does_not_wait_for_an_evaluation_and_it_is_made_up_for(tiny, tmp_path, number, ends):
+    whole = run_folder(tmp_path / "whole", tiny, SIX)
+    trained(whole)
+    folder = run_folder(tmp_path / "run", tiny, SIX)
+
+    class Long(Evaluation):
+        """Asked to stop while it is under way."""
+
+        asked = False
+
+        @staticmethod
+        def during(heldout, model, step, *, check):
+            Long.asked = heldout["asked"] == number
+            check()
+            return Evaluation.during(heldout, model, step, check=check)
+
+    end = train(folder, should_stop=lambda: Long.asked, say=lambda _: None, evaluation=Long)
+    assert (end.step, end.stopped) == (ends, True)
+    assert not (folder / "model").exists()
+    assert (trained(folder).step, trained(folder).stopped) == (6, False)
+    assert_same_bits(weights(folder), weights(whole))
+    assert [event["step"] for event in events(folder, "evaluation")] == [event["step"] for event in events(whole, "evaluation")]
+
+
 def test_a_half_written_checkpoint_is_not_taken(tiny, tmp_path):
     whole = run_folder(tmp_path / "whole", tiny, SIX)
     trained(whole)

@@ -53,7 +53,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(tiny, tmp
         """A model whose embeddings have an infinite gradient."""
 
         @staticmethod
-        def prepare(model, tokenizer, folder, run, *, say):
+        def prepare(model, tokenizer, folder, run, *, say, check):
             model.causal.get_input_embeddings().register_forward_hook(lambda module, given, out: Infinite.apply(out))
             return {"asked": 0}
 
@@ -68,7 +68,7 @@ def test_out_of_memory_names_the_rows_and_what_to_lower(tiny, tmp_path):
         """A model whose second forward in training does not fit."""
 
         @staticmethod
-        def prepare(model, tokenizer, folder, run, *, say):
+        def prepare(model, tokenizer, folder, run, *, say, check):
             calls = []
 
             def full(*_):
@@ -118,7 +118,7 @@ def test_references_of_another_run_are_refused(tiny, tmp_path):
 def test_memory_that_runs_out_before_the_first_step_is_said_too(tiny, tmp_path):
     class Hungry(Evaluation):
         @staticmethod
-        def prepare(model, tokenizer, folder, run, *, say):
+        def prepare(model, tokenizer, folder, run, *, say, check):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(OutOfMemory, match="around step 1, outside its micro-batches"):
