@@ -26,6 +26,7 @@ TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or 
 LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
 LOGO = Path(__file__).with_name("logo.svg")  # the product's name
+ICON = str(LOGO.with_name("icon.svg"))  # of the browser's tab
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -41,14 +42,13 @@ class Frame:
 
 
 def navigation() -> st.Page:
-    """Streamlit's own navigation over PAGES; the page asked for comes back."""
+    """Streamlit's own navigation over PAGES; the page asked for comes back. What is shown of it is ours, see `_links`."""
     state.set_routed()
-    return st.navigation([page(file) for file in PAGES])
+    return st.navigation([page(file) for file in PAGES], position="hidden")
 
 
 def page(file: str) -> st.Page:
-    name, icon, _ = PAGES[file]
-    return st.Page(FOLDER / file, title=name, icon=icon, default=file == "overview.py")
+    return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py")
 
 
 def open_page(file: str, body: Callable[[Frame], None]) -> None:
@@ -60,12 +60,13 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
         st.rerun()
     state.follow_address()
     name, _, question = PAGES[file]
-    st.set_page_config(page_title=f"{name} · DEFT Studio", layout="wide")
+    st.set_page_config(page_title=f"{name} · DEFT Studio", page_icon=ICON, layout="wide")
     widgets.style()
     st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
+        _links()
         pickers, line = st.container(), st.container()
     before = _tick(workspace)
 
@@ -78,6 +79,13 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
             st.rerun()  # the first has begun or the last has ended: draw with another timer, or with none
 
     st.fragment(draw, run_every=before)()
+
+
+def _links() -> None:
+    """The pages in order. A page's own icon would be the tab's too, for which browsers ask a server of Google's."""
+    with st.container(gap=None, key="pages"):
+        for file, (name, icon, _) in PAGES.items():
+            st.page_link(page(file), label=name, icon=icon, width="stretch")
 
 
 def lacks_data(frame: Frame) -> bool:

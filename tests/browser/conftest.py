@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -72,11 +73,14 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 1800})
     page.set_default_timeout(WAIT_MILLISECONDS)
     expect.set_options(timeout=WAIT_MILLISECONDS)
+    elsewhere: list[str] = []
+    page.on("request", lambda request: None if urlsplit(request.url).hostname in (None, "localhost") else elsewhere.append(request.url))
     yield page
     if getattr(request.node, "failed", False):
         FAILURES.mkdir(exist_ok=True)
         page.screenshot(path=FAILURES / f"{request.node.name}.png", full_page=True)
     page.close()
+    assert not elsewhere, "everything stays on this machine"
 
 
 @pytest.hookimpl(wrapper=True)
