@@ -18,6 +18,7 @@ import typer
 from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, refused, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
+from deft_core.lm.default_model import DEFAULT_MODEL
 from deft_core.status import duration
 from deft_core.terminal import ProgressLine, explain, print_rows, print_values, say
 from deft_core.workspace import Workspace, default_root
@@ -30,7 +31,9 @@ _MAKE_A_WORKSPACE = ("app", "demo", "import")
 
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
-BatchTokens = Annotated[int | None, typer.Option(help="Padded tokens in one forward pass; else what suits the device.")]
+BatchTokens = Annotated[
+    int | None, typer.Option(help="Padded tokens in one forward pass; else what the score set began with, or what suits the device.")
+]
 MaxLength = Annotated[int, typer.Option(help="Tokens of prompt and one response; longer prompts are cut from the left.")]
 
 
@@ -142,7 +145,7 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 def score(
     context: typer.Context,
     name: Name,
-    model: Model = "smollm2-135m",
+    model: Model = DEFAULT_MODEL,
     limit: Limit = None,
     batch_tokens: BatchTokens = None,
     max_length: MaxLength = 1024,

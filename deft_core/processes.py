@@ -63,10 +63,10 @@ def start_detached(arguments: Sequence[str], log: Path) -> int:
 
 
 def start_scoring(
-    root: Path, dataset: str, model: str = "smollm2-135m", *, max_length: int | None = None, batch_tokens: int | None = None
+    root: Path, dataset: str, model: str | None = None, *, max_length: int | None = None, batch_tokens: int | None = None
 ) -> int:
     """Score `dataset` of the workspace at `root` in a detached process; returns its pid. A second one follows the first."""
-    arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "score", dataset, "--model", model]
-    for option, value in (("--max-length", max_length), ("--batch-tokens", batch_tokens)):
+    arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "score", dataset]
+    for option, value in (("--model", model), ("--max-length", max_length), ("--batch-tokens", batch_tokens)):
         arguments += [option, str(value)] if value else []
     return start_detached(arguments, root / "scores" / dataset / "log.txt")

@@ -63,11 +63,11 @@ def _figures(counted: Counted) -> None:
     tokens = [counted.table[f"count_{side}"] for side in ("chosen", "rejected")]
     needed = f"about {float(f'{verdict.conversations_needed:.1e}'):,.0f}" if verdict.conversations_needed else "–"
     with st.container(horizontal=True, gap="large"):
-        _figure("conversations counted", f"{verdict.conversations:,}", "of the training split")
-        _figure("reliability of d", f"{verdict.reliability:.2f}" if verdict.reliability is not None else "–", "1 would be no noise")
-        _figure("conversations for 0.9", needed, "by the agreement of halves")
-        _figure("tokens, chosen", f"{tokens[0].sum():,}", f"{(tokens[0] > 0).sum():,} different")
-        _figure("tokens, rejected", f"{tokens[1].sum():,}", f"{(tokens[1] > 0).sum():,} different")
+        widgets.figure("conversations counted", f"{verdict.conversations:,}", "of the training split")
+        widgets.figure("reliability of d", f"{verdict.reliability:.2f}" if verdict.reliability is not None else "–", "1 would be no noise")
+        widgets.figure("conversations for 0.9", needed, "by the agreement of halves")
+        widgets.figure("tokens, chosen", f"{tokens[0].sum():,}", f"{(tokens[0] > 0).sum():,} different")
+        widgets.figure("tokens, rejected", f"{tokens[1].sum():,}", f"{(tokens[1] > 0).sum():,} different")
 
 
 def _flips(counted: Counted) -> None:
@@ -75,10 +75,6 @@ def _flips(counted: Counted) -> None:
         version = resources.version(counted.view)
         decided = resources.decided(counted.workspace, counted.view, version, resources.light_table(version, counted.view))
         marks.flips(decided, "Under what if, the d of a selection's kept rows counts flipped rows turned.")
-
-
-def _figure(label: str, value: str, below: str) -> None:
-    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content")
 
 
 open_page("discrepancy.py", body)

@@ -82,26 +82,22 @@ def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGen
     """The place that is left for the figure of d comes back."""
     rows = f"{look.left.sum():,}"
     with st.container(horizontal=True, gap="large"):
-        _figure("rows", rows, f"of {len(look.table):,}")
+        widgets.figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
             margin = look.values("reward_margin")
             above = (np.count_nonzero(margin > 0) + np.count_nonzero(margin == 0) / 2) / max(1, len(margin))
             for side in ("chosen", "rejected"):
                 rewards = look.values(f"reward_{side}")
-                _figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
-            _figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
+                widgets.figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
+            widgets.figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
             certainty.figures(placed)
             _cut(look)
         d = st.container(width="content", gap=None)
         if scoring and scoring.running:
             left = f"{duration(scoring.seconds_left)} left" if scoring.seconds_left is not None else scoring.phase
             rate = f"{scoring.pairs_per_second:,.1f} rows/s" if scoring.pairs_per_second else "–"
-            _figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
+            widgets.figure(f"scoring, {scoring.done:,} of {scoring.total:,}", rate, left)
     return d
-
-
-def _figure(label: str, value: str, below: str) -> None:
-    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content")
 
 
 def _cut(look: Look) -> None:

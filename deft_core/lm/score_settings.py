@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deft_core.errors import InputError
+from deft_core.lm.default_model import DEFAULT_MODEL
 
 __all__ = ["ScoreSettings"]
 
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    model: str = "smollm2-135m"  # the default model, a local folder or a Hub id
+    model: str = DEFAULT_MODEL  # the default model, a local folder or a Hub id
     limit: int | None = None  # only the first so many rows by id
     batch_tokens: int | None = None  # padded tokens in one forward; None: what suits the device, or what the set began with
     max_length: int = 1024  # tokens of prompt and one response

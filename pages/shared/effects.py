@@ -31,8 +31,8 @@ def figures(picked: Picked) -> None:
     rows = len(picked.places)
     with st.container(horizontal=True, gap="medium"):
         train = int(picked.train.sum())
-        _figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
-        _figure("dropped", f"{train - rows:,}", "training rows")
+        widgets.figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
+        widgets.figure("dropped", f"{train - rows:,}", "training rows")
         if rows and "tokens_chosen" in picked.look.table:
             _cost(
                 picked,
@@ -41,16 +41,12 @@ def figures(picked: Picked) -> None:
         _uncertain(picked)
 
 
-def _figure(label: str, value: str, below: str, help: str | None = None) -> None:
-    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
-
-
 def _uncertain(picked: Picked) -> None:
     """How many rows might as well be on the other side of the cut."""
     if picked.probability is not None:
         rows = int(uncertainty.uncertain(np.nan_to_num(picked.probability)).sum())
         help = "Rows that the rule keeps in more than 5 % and in fewer than 95 % of 200 bootstrap draws of d, by whole conversations."
-        _figure("place uncertain", f"{rows:,}", "shaded in the histogram", help)
+        widgets.figure("place uncertain", f"{rows:,}", "shaded in the histogram", help)
     elif _can_ask(picked) and not state.value(state.PLACES):
         with st.container(width="content", gap=None):
             st.metric("place uncertain", "–", width="content")
@@ -77,13 +73,13 @@ def _cost(picked: Picked, prompt: selection.Floats, chosen: selection.Floats, re
         "Prompt, chosen and rejected of every kept pair: what one epoch of a pair loss reads, the prompt once for both. DPO and IPO "
         "read every row once more for the reference, unless it comes from the scores."
     )
-    _figure("tokens an epoch", f"{tokens.sum():,.0f}", f"{tokens.mean():,.0f} a pair" if len(tokens) else "–", help)
+    widgets.figure("tokens an epoch", f"{tokens.sum():,.0f}", f"{tokens.mean():,.0f} a pair" if len(tokens) else "–", help)
     if measured.tokens_per_second:
         seconds = cost.training_seconds(float(tokens.sum()), measured.tokens_per_second)
         speed = f"{measured.tokens_per_second:,.0f} tokens a second that scoring reached on this machine"
         help = f"An estimate: 3 forward passes (one forward, backward as much as two) at the {speed}. "
         help += "DPO and IPO take one more for the reference, unless it comes from the scores."
-        _figure("an epoch, estimated", f"≈ {duration(seconds)}", f"scoring took {duration(measured.seconds)}", help)
+        widgets.figure("an epoch, estimated", f"≈ {duration(seconds)}", f"scoring took {duration(measured.seconds)}", help)
     if measured.size and len(tokens):
         longest = int(np.nanargmax(pairs))
         need = cost.training_bytes(measured.size, pairs[longest], chosen[longest] + rejected[longest])
@@ -94,7 +90,7 @@ def _cost(picked: Picked, prompt: selection.Floats, chosen: selection.Floats, re
             "token of its responses."
         )
         here = f"of {psutil.virtual_memory().total / 1e9:,.1f} GB here" if measured.device == "cpu" else f"on {measured.device}"
-        _figure("memory, estimated", f"≈ {need / 1e9:,.1f} GB", here, help)
+        widgets.figure("memory, estimated", f"≈ {need / 1e9:,.1f} GB", here, help)
 
 
 # how the subset differs from the whole

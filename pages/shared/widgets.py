@@ -89,6 +89,11 @@ def figures_table(rows: pd.DataFrame) -> None:
     st.dataframe(rows, hide_index=True, column_config=numbers)
 
 
+def figure(label: str, value: str, below: str, help: str | None = None) -> None:
+    """One of a row of figures, with what it is of below it."""
+    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
