@@ -65,6 +65,7 @@ def body(frame: Frame) -> None:
     if "reward_chosen" in look.table:
         with d:  # last: the first time, the conversations are drawn again
             certainty.verdict(look)
+    look.forget()
 
 
 def _tools(look: Look) -> None:

@@ -78,6 +78,11 @@ class Look:
     def _known(self) -> dict[tuple[object, ...], Any]:
         return {}
 
+    def forget(self) -> None:
+        """Frees what was worked out."""
+        for name in ("_masks", "_known", "left"):
+            self.__dict__.pop(name, None)
+
     def named(self, kind: str) -> list[str]:
         return [column.name for column in self.columns if column.kind == kind]
 
