@@ -155,7 +155,7 @@ class _Saying:
 
 
 def _take_turn(folder: Path, run: Run, stop: _Stop) -> None:
-    """Returns when the run has a device, and a control its parent's omega."""
+    """Returns when the run has a device, and its omega where that is another run's."""
     while True:
         if stop():
             raise _Stopped
@@ -169,17 +169,17 @@ def _take_turn(folder: Path, run: Run, stop: _Stop) -> None:
 
 
 def _omega_known(folder: Path, run: Run) -> bool:
-    """Whether the run has its omega or may measure it. A control takes its parent's into run.json; where none will come, an error."""
-    if run.omega is not None or run.control_of is None or read_run(folder).omega is not None:
+    """Whether the run has its omega or may measure it; one that takes another's puts it into run.json. Where none will come, an error."""
+    if run.omega is not None or run.omega_of is None or read_run(folder).omega is not None:
         return True
-    parent = folder.parent / run.control_of
-    resolved, lives = parent / "resolved.json", run.control_of in queue.entries_of(folder.parent)
+    parent = folder.parent / run.omega_of
+    resolved, lives = parent / "resolved.json", run.omega_of in queue.entries_of(folder.parent)
     if resolved.is_file():
         write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
         return True
     if not lives:
         remedy = f"Resume that run first, or copy its resolved.json to {parent}."
-        raise InputError(f"the guidance weight that {run.control_of} measured, in {resolved}", "no such file", remedy)
+        raise InputError(f"the guidance weight that {run.omega_of} measured, in {resolved}", "no such file", remedy)
     return False
 
 

@@ -34,7 +34,7 @@ def test_train_starts_a_run_and_waits(best):
     report = deft(
         best, "train", "best", "--method", "simpo", "--guidance", "auto", "--lora-rank", "4", "--seed", "3", "--name", "first", "--wait"
     )
-    assert list(report) == ["run", "control", "status"]
+    assert list(report) == ["run", "control", "status", "group"]
     assert (report["control"], report["status"]) == (None, "finished")
     run = read_run(best.run(report["run"]))
     assert (run.name, run.settings) == ("first", Settings("simpo", guidance=None, lora_rank=4, seed=3))
@@ -64,6 +64,24 @@ def test_a_control_runs_behind_it(best):
     assert ended[0][-1]["time"] < ended[1][0]["time"]
 
 
+def test_all_that_it_is_held_against_runs_behind_it_in_order(best):
+    report = deft(
+        best, "train", "best", "--guidance", "0.5", *("--control", "unguided", "--control", "full", "--control", "random"), "--wait"
+    )
+    runs = [read_run(best.run(run_id)) for run_id in report["group"]]
+    assert [run.role for run in runs] == ["run", "random", "full", "unguided"]
+    assert (report["run"], report["control"]) == (runs[0].run_id, runs[1].run_id)
+    began = [metrics.read(best.run(run.run_id))[0][0]["time"] for run in runs]
+    assert began == sorted(began)
+
+
+def test_any_other_setting_can_be_given(best):
+    given = ("--set", "gradient_checkpointing=true", "--set", "accumulation_tokens=512", "--set", "schedule=cosine")
+    report = deft(best, "train", "best", *given, "--wait")
+    settings = Settings(gradient_checkpointing=True, accumulation_tokens=512, schedule="cosine")
+    assert read_run(best.run(report["run"])).settings == settings
+
+
 def test_without_waiting_it_returns_at_once(best):
     report = deft(best, "train", "best")
     assert report["status"] in ("queued", "running")
@@ -74,6 +92,9 @@ def test_without_waiting_it_returns_at_once(best):
     [
         (("best", "--guidance", "much"), "'much'"),
         (("best", "--control", "all"), "'all'"),
+        (("best", "--control", "unguided"), "guidance that is on"),
+        (("best", "--set", "speed=9"), "speed=9"),
+        (("best", "--set", "gamma"), "'gamma'"),
         (("best", "--method", "ppo"), "'ppo'"),
         (("none",), "'none'"),
         (("best", "--eval-rows", "1"), "eval rows"),
