@@ -58,7 +58,7 @@ def enlist(entries: Entries, folder: Path, run: Run, process: Mapping[str, Any])
         remedy = "Stop that one first (`deft run stop`), or let it go on."
         raise InputError(f"the run {folder.name} in no other process", f"process {other['pid']}, which has it", remedy)
     if not other:
-        after = run.control_of if run.omega is None else None
+        after = run.omega_of if run.omega is None else None
         entries[folder.name] = {"created": run.created, "device": None, "after": after, **process}
         path = folder / "status.json"
         said = read_json(path) if path.is_file() else {}
@@ -83,7 +83,7 @@ def waiting(entries: Entries) -> list[str]:
     """The runs that wait, the next one first: those that somebody has moved, then the others in the order in which they were made."""
     queued = {run_id: entry for run_id, entry in entries.items() if entry["device"] is None}
     order = sorted(queued, key=lambda run_id: (queued[run_id].get("place", math.inf), queued[run_id]["created"], run_id))
-    for run_id in list(order):
+    for run_id in reversed(list(order)):
         parent = queued[run_id].get("after")
         if parent in queued and order.index(parent) > order.index(run_id):
             order.remove(run_id)
