@@ -99,9 +99,9 @@ def _told(name: str, gained: Figure) -> str:
     """A difference with its interval: accuracy_implicit +3.1 points, 95 % interval 0.4 to 5.8."""
     assert name in MEASURES and gained.value is not None and gained.low is not None and gained.high is not None
     if name in _POINTS:
-        value, low, high = (f"{100 * number:{sign}.1f}" for number, sign in ((gained.value, "+"), (gained.low, ""), (gained.high, "")))
+        value, low, high = (f"{100 * number:{sign}z.1f}" for number, sign in ((gained.value, "+"), (gained.low, ""), (gained.high, "")))
         return f"{name} {value} points, 95 % interval {low} to {high}"
-    return f"{name} {gained.value:+.3g}, 95 % interval {gained.low:.3g} to {gained.high:.3g}"
+    return f"{name} {gained.value:+z.3g}, 95 % interval {gained.low:z.3g} to {gained.high:z.3g}"
 
 
 def _perplexity(gained: Figure, levels: tuple[float | None, float | None]) -> str:
@@ -109,7 +109,7 @@ def _perplexity(gained: Figure, levels: tuple[float | None, float | None]) -> st
     own, theirs = levels
     assert own and theirs
     beyond = _state(gained) in ("better", "worse")
-    return f"perplexity on neutral text {100 * (own / theirs - 1):+.1f} %" + ("" if beyond else ", no difference beyond chance")
+    return f"perplexity on neutral text {100 * (own / theirs - 1):+z.1f} %" + ("" if beyond else ", no difference beyond chance")
 
 
 def _cost(own: Line | None, theirs: Line | None, role: str) -> str:
