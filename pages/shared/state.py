@@ -22,6 +22,7 @@ FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
 RELATIONS, RELATED, RELATION = "relations", "related", "relation"  # the matrix: open, its columns, what it shows
 NOISE = "noise"  # the signal whose rows are shown
+RUN_ROWS = "of-run"  # the run whose margins stand beside the rows
 PLACES = "places"  # whether places in the kept set are told
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
 SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
@@ -29,7 +30,7 @@ PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "t
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
 OF_ONE_DATASET = (
-    *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
+    *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, RUN_ROWS, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
     *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
 )
 
