@@ -35,8 +35,8 @@ def _row(one: Any) -> dict[str, Any]:
     row = {"run": one.run_id, "status": one.status, "step": progress.step, "of": progress.of, "seconds_left": progress.seconds_left}
     if about is None:
         return row | dict.fromkeys(("name", "selection", "method", "rows", "control_of", "created")) | {"problem": str(one.problem)}
-    described = {"name": about.name, "selection": f"{about.selection}@{about.version}", "method": about.settings.method, "rows": about.rows}
-    return row | described | {"control_of": about.control_of, "created": about.created, "problem": None}
+    described = {"name": one.name, "selection": f"{about.selection}@{about.version}", "method": about.settings.method, "rows": about.rows}
+    return row | described | {"control_of": about.control_of, "created": about.created, "problem": one.problem and str(one.problem)}
 
 
 @run.command("show")

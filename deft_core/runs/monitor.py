@@ -9,20 +9,24 @@ lost                           the process is gone without a word: killed, out o
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from deft_core.errors import DeftError
 from deft_core.processes import alive
+from deft_core.runs import labels
+from deft_core.runs.labels import Labels
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["LIVE", "STATES", "Listed", "Progress", "last_words", "listing", "log_tail", "progress", "status"]
+__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "last_words", "listing", "log_tail", "progress", "status"]
 
 STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
 LIVE = ("queued", "running")
 _TAIL_BYTES = 65_536
+_TOLD_BY = ("run.json", "status.json", "exit.json", "stop.json", "labels.json")  # what a line of the list comes from
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Listed:
     progress: Progress
     run: Run | None
     problem: DeftError | None = None
+    labels: Labels = Labels()  # noqa: RUF009  (frozen)
+
+    @property
+    def name(self) -> str:
+        return self.labels.name_of(self.run) if self.run else self.run_id
 
 
 def status(folder: Path) -> str:
@@ -94,15 +103,50 @@ def last_words(folder: Path) -> tuple[str, str] | None:
 
 def listing(workspace: Workspace) -> list[Listed]:
     """Every run, newest first; those that cannot be read at the end."""
-    found = [_listed(workspace.run(run_id)) for run_id in workspace.run_ids()]
-    return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
+    return Listing(workspace).read()
+
+
+class Listing:
+    """The list of runs for who asks again and again: a run that has ended is read once, unless its files change. For all threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self._lock = workspace, Lock()
+        self._ended: dict[str, tuple[object, Listed]] = {}  # with what its files were
+
+    def read(self) -> list[Listed]:
+        """Every run, newest first; those that cannot be read at the end."""
+        with self._lock:
+            known, self._ended = self._ended, {}
+            found = [self._listed(self.workspace.run(run_id), known) for run_id in self.workspace.run_ids()]
+        return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
+
+    def _listed(self, folder: Path, known: dict[str, tuple[object, Listed]]) -> Listed:
+        files = [_file(folder / name) for name in _TOLD_BY]
+        before = known.get(folder.name)
+        listed = before[1] if before and before[0] == files else _listed(folder)
+        if listed.status not in LIVE:
+            self._ended[folder.name] = (files, listed)
+        return listed
+
+
+def _file(path: Path) -> tuple[int, int, int] | None:
+    """By what a file that is replaced is known."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _listed(folder: Path) -> Listed:
     try:
-        return Listed(folder.name, status(folder), progress(folder), read_run(folder))
+        found = Listed(folder.name, status(folder), progress(folder), read_run(folder))
     except DeftError as error:
         return Listed(folder.name, "lost", Progress(0, 0, "", 0.0), None, error)
+    try:
+        return replace(found, labels=labels.read(folder))
+    except DeftError as error:  # of a name or a note: the run itself is whole
+        return replace(found, problem=error)
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:
