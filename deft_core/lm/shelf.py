@@ -92,14 +92,19 @@ class Shelf:
         if self._short(wanted):
             free = self.free()
             assert wanted.bytes is not None and free is not None
-            expected = f"about {_gb(_HEADROOM * wanted.bytes)} of memory for {wanted.name}"
+            expected = f"about {_gb(self.needs(wanted.bytes))} of memory for {wanted.name}"
             raise ModelError(expected, f"{_gb(free)} free", "Wait until what runs has ended, or close other programs.")
         say(f"loading {wanted.name}")
         return _Place(wanted, wanted.load(say), self.clock())
 
     def _short(self, wanted: Wanted) -> bool:
         free = self.free()
-        return wanted.bytes is not None and free is not None and free < _HEADROOM * wanted.bytes
+        return wanted.bytes is not None and free is not None and free < self.needs(wanted.bytes)
+
+    @staticmethod
+    def needs(weights: float) -> float:
+        """Bytes of memory that a model with so many bytes of weights takes at most."""
+        return _HEADROOM * weights
 
     def _put_away(self, key: Hashable) -> None:
         del self._places[key]

@@ -22,6 +22,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
     "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
     "train.py": ("Train", ":material/model_training:", "What will this run do, and does it fit?"),
+    "try_model.py": ("Try", ":material/chat:", "What does the model say now?"),
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 LARGE_ROWS = 200_000
