@@ -35,8 +35,10 @@ def buttons(models: list[Model], question: Question, trial: Trial | None) -> Non
         st.button("Stop", icon=":material/stop:", disabled=not running, on_click=_stop, shortcut="Esc")
         if empty:
             st.caption("Write a question, or take one of a held-out row.")
-        elif trial and not running and trial.question != question:
-            st.caption("The answers below are to the question before.")
+        elif (
+            trial and not running and (trial.question, [one.key for one in trial.wanted]) != (question, [one.wanted.key for one in models])
+        ):
+            st.caption("The answers below are to what was asked before.")
 
 
 def _ask(models: list[Model], question: Question) -> None:
