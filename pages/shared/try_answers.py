@@ -71,10 +71,14 @@ def memory(models: list[Model], trial: Trial | None) -> None:
         if held:
             wait = "Unused ones go by themselves after ten minutes."
             running = bool(trial and trial.running)
-            st.button("Unload", icon=":material/eject:", type="tertiary", on_click=shelf.unload, disabled=running, help=wait)
+            st.button("Unload", icon=":material/eject:", type="tertiary", on_click=_unload, disabled=running, help=wait)
     room = (free or 0) + sum(one.bytes or 0 for one in held)
     if free is not None and sizes and shelf.needs(max(sizes)) > room:
         st.warning(f"This needs about {shelf.needs(max(sizes)) / 1e9:,.1f} GB; with nothing loaded there are {room / 1e9:,.1f} GB.")
+
+
+def _unload() -> None:
+    try_resources.shelf().unload()
 
 
 def draw(trial: Trial) -> None:
