@@ -9,7 +9,6 @@ from deft_core.errors import DeftError, InputError, NotFoundError
 from deft_core.rule import words
 from deft_core.runs import defaults
 from deft_core.runs.facts import Facts
-from deft_core.runs.spec import Settings
 from deft_core.selections import Saved
 from pages.shared import job_resources, state, train_form, train_look, train_resources, train_start, widgets
 from pages.shared.frame import Frame, lacks_data, open_page, page
@@ -104,12 +103,8 @@ def _chosen(frame: Frame, saved: Saved, known: Facts) -> None:
         train_look.lengths(known, settings)
         train_look.memory(found)
         train_look.left_out(known)
-    _start(frame, saved, known, settings, found.fits)
-
-
-def _start(frame: Frame, saved: Saved, known: Facts, settings: Settings, fits: bool) -> None:
-    against = train_start.beside(frame, saved, known, settings)
-    train_start.button(frame, saved, settings, against, fits)
+    against = train_start.beside(frame, saved, known, settings, found)
+    train_start.button(frame, saved, settings, against, found.fits)
     train_start.copies(frame, saved, settings, against)
 
 

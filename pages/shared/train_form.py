@@ -37,7 +37,7 @@ GUIDANCE_WORDS = {
 }
 RANKS = (0, 4, 8, 16, 32, 64)
 WITH_BETA = ("dpo", "ipo", "simpo")
-SHOWN = ("method", "guidance", "epochs", "steps", "lr", "beta", "lora_rank", "eval_steps", "eval_rows", "seed")
+SHOWN: tuple[str, ...] = ("method", "guidance", "epochs", "steps", "lr", "beta", "lora_rank", "eval_steps", "eval_rows", "seed")
 SHOWN += ("rows_per_step", "accumulation_tokens", "gradient_checkpointing", "new_tokens")
 FOLLOWING = ("lr", "beta", "lora_alpha")  # what they are by themselves depends on the method and on what learns
 AUTO = "auto"
