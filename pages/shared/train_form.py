@@ -122,7 +122,7 @@ def draw(known: Facts, settings: Settings) -> None:
     _length(known, settings, put_one)
     rate, beta, seed = st.columns(3, gap="small")
     with rate:
-        _number("Learning rate", "lr", settings.learning_rate, put_one, low=1e-12, step=settings.learning_rate / 2, format="%g")
+        _number("Learning rate", "lr", settings.learning_rate, put_one, low=1e-12, step=settings.learning_rate / 2, format="%e")
     with beta:
         _beta(settings, put_one)
     with seed:

@@ -86,7 +86,7 @@ def test_a_selection_whose_model_or_scores_have_changed_leads_to_curate(best: Wo
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "another"})
     app = opened("train", selection="other")
     assert "the same tokenizer as when other@1 was saved" in said(app, "error")
-    assert "Save the selection again on Curate" in [one.label for one in app.button]
+    assert "See the selection on Curate" in [one.label for one in app.button]
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "one", "model": "/nowhere/model"})
     assert "no such folder" in said(opened("train", selection="other"), "error")
 
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_red_and_cannot_be_started(best: Workspace, monkeyp
 
 def test_lengths_are_drawn(best: Workspace) -> None:
     (spec,) = [json.loads(one.proto.spec) for one in opened("train").get("plotly_chart")]
-    assert spec["layout"]["xaxis"]["title"]["text"] == "tokens of the prompt and its longest answer"
+    assert spec["layout"]["xaxis"]["title"]["text"] == "tokens, prompt and longest answer"
 
 
 def test_a_score_set_that_does_not_tell_the_models_size(best: Workspace) -> None:
