@@ -45,6 +45,9 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as run.json names it; several times.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the run.")] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Start nothing: say what the run would take, and whether it fits.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow it until it has ended; it goes on whatever becomes of this command.")
     ] = False,
@@ -69,6 +72,11 @@ def train(
         }
         | dict(_setting(text) for text in other or [])
     )
+    if preflight:
+        from deft_core.commands.preflight import say
+
+        say(context.obj, selection, settings, as_json)
+        return
     group = groups.prepare_group(context.obj, selection, settings, control or [], name=name)
     for run_id in group.runs:
         launch.start(context.obj, run_id)

@@ -31,7 +31,7 @@ from deft_core.selections import Saved
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["REFERENCE", "ROWS", "Source", "for_all_rows", "held_out"]
+__all__ = ["REFERENCE", "ROWS", "Source", "check_enough", "for_all_rows", "held_out"]
 __all__ += ["prepare", "prepare_control", "prepare_full", "prepare_unguided", "source"]
 
 ROWS = pa.schema([SCHEMA.field(name) for name in ("id", "split", "source", "prompt", "responses", "ranks", "scores")])
@@ -145,7 +145,7 @@ def _written(
     """The folder, with run.json as the last file of it."""
     saved, score_id, about = made_from.saved, made_from.score_id, made_from.about
     scores = workspace.score_set(saved.dataset, score_id)
-    _check_enough(kept, saved)
+    check_enough(kept, saved)
     run_id = f"{stem}-{uuid4().hex[:6]}"
     with workspace.new_folder(workspace.run(run_id)) as folder:
         flipped = decisions_of(workspace, saved).flipped | set(kept["id"][kept["flipped"]])
@@ -199,7 +199,7 @@ def _check_model_folder(model: str) -> None:
         raise InputError(f"the model in {model}, as it was scored", "no such folder", "Put the model back, or score with the one you have.")
 
 
-def _check_enough(kept: pd.DataFrame, saved: Saved) -> None:
+def check_enough(kept: pd.DataFrame, saved: Saved) -> None:
     """One row gives no mean to follow: its loss falls to nothing, and nothing can be told from that."""
     if len(kept) < 2:
         found = f"{len(kept)} row{'s' if len(kept) != 1 else ''} in {saved.reference}"

@@ -83,6 +83,9 @@ class Settings:
             if value < _WHOLE.get(name, 0) or (name in _POSITIVE and value == 0):
                 least = "above 0" if name in _POSITIVE else f"of at least {_WHOLE.get(name, 0)}"
                 raise InputError(f"{name.replace('_', ' ')} {least}", f"{value:g}", "Give a larger number.")
+        for name, kind, words in (("gradient_checkpointing", bool, "true or false"), ("report_to", str, "a word")):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"{words} as {name}", repr(getattr(self, name)), "Give it like that.")
         if self.warmup > 1:
             raise InputError("warmup as a share of the steps, at most 1", f"{self.warmup:g}", "For 10 % give 0.1.")
 

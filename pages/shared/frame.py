@@ -21,6 +21,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "discrepancy.py": ("Discrepancy", ":material/balance:", "Which tokens separate chosen from rejected, and how sure is that?"),
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
     "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
+    "train.py": ("Train", ":material/model_training:", "What will this run do, and does it fit?"),
     "runs.py": ("Runs", ":material/monitoring:", "Is it learning what I want?"),
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from hashlib import blake2b
 from typing import Any
 
@@ -15,6 +16,7 @@ import streamlit as st
 
 from deft_core.errors import DeftError
 from deft_core.filters import Filter, from_text, to_text
+from deft_core.runs.spec import Settings
 
 # keys of the address
 DATASET, SCORES = "dataset", "scores"
@@ -31,7 +33,10 @@ RUN, COMPARE = "run", "compare"  # the run that is shown; those that are compare
 FIND_RUN, RUNS_PAGE = "find-run", "runs-page"
 SPAN, LOG, STEPS, SAMPLES_AT = "span", "log", "steps", "samples-at"  # how the curves and samples of a run are looked at
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
+TRAIN_VERSION, TRAIN_NAME, ALSO = "train-version", "train-name", "also"  # of the selection that is trained on; what runs beside it
+TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields(Settings)}  # the settings of a run
 OF_ONE_DATASET = (
+    *(TRAIN_VERSION, TRAIN_NAME),
     *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
     *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
 )
@@ -43,6 +48,7 @@ _ALLOWED, _SAVED, _SHOWN = "_allowed", "_saved", "_shown"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 _PICKED_RUNS = "_picked-runs"
+_STARTED = "_started"
 
 
 def routed() -> bool:
@@ -289,6 +295,15 @@ def set_saved(came_of_it: str | DeftError) -> None:
 def take_saved() -> str | DeftError:
     came_of_it: str | DeftError = st.session_state.pop(_SAVED, "")
     return came_of_it
+
+
+def set_started(group: str) -> None:
+    """The group of runs that was just started; taken once, by the run that leads to it."""
+    st.session_state[_STARTED] = group
+
+
+def take_started() -> str:
+    return str(st.session_state.pop(_STARTED, ""))
 
 
 # an error met in a callback, shown by the run that follows

@@ -12,11 +12,8 @@ from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 UNKNOWN = "met something it does not know"
-BEGIN = dict.fromkeys(("discrepancy", "explore", "curate"), "There is no dataset yet") | {
-    "overview": "",
-    "datasets": "",
-    "runs": "There is no run yet",
-}
+BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train"), "There is no dataset yet")
+BEGIN |= {"overview": "", "datasets": "", "runs": "There is no run yet"}
 STATES = [  # page, rows scored, what it says, a button it offers
     *(("discrepancy", done, "Click a bar, or search a token", None) for done in (0, 4, 16)),
     ("discrepancy", None, "this one has no scores yet", "Score it"),
@@ -26,6 +23,8 @@ STATES = [  # page, rows scored, what it says, a button it offers
     ("explore", 16, "Scoring was stopped at 16 of 60 rows", "Go on scoring"),
     *(("curate", done, "This dataset has no rewards yet: rows can be kept by other columns", "Save 2 rows") for done in (None, 0)),
     *(("curate", done, "", "Save 1 row") for done in (4, 16)),
+    ("train", None, "This dataset has no scores yet", "Score it"),
+    *(("train", done, "Nothing is selected yet", "Choose what to keep") for done in (0, 16)),
 ]
 TABS = {  # what each says; rows of its tables with a rule by turns, without scores, and with four rows scored
     "Borderline": ("", [[2, 10], [1, 2]]),
@@ -37,15 +36,16 @@ TABS = {  # what each says; rows of its tables with a rule by turns, without sco
     "Conflicts": ("No decision disagrees with this rule", [[], []]),
     "Versions": ("Nothing is saved yet", [[], []]),
 }
-LARGE = ("discrepancy", "explore", "curate")
+LARGE = ("discrepancy", "explore", "curate", "train")
 FILES = {  # file: the pages that need it, which name it
     **dict.fromkeys(("datasets/demo/pairs.parquet", "datasets/demo/dataset.json"), LARGE),
     **dict.fromkeys(("scores/demo/tiny/score.json", "scores/demo/tiny/part-00001.parquet"), LARGE),
-    **dict.fromkeys(("scores/demo/tiny/discrepancy.parquet", "scores/demo/tiny/counts.parquet"), ("discrepancy",)),
+    "scores/demo/tiny/discrepancy.parquet": ("discrepancy", "train"),
+    "scores/demo/tiny/counts.parquet": ("discrepancy",),
     **dict.fromkeys(("scores/demo/tiny/pooled-00001.npy", "scores/demo/tiny/head.npy"), ()),  # for what is asked on a click
-    "datasets/demo/overrides.jsonl": (),  # a torn line was never said to be saved
+    "datasets/demo/overrides.jsonl": ("train",),  # a torn line was never said to be saved; but a selection was made with it
     "datasets/demo/noise.parquet": ("curate",),
-    **dict.fromkeys(("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"), ("curate",)),
+    **dict.fromkeys(("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"), ("curate", "train")),
 }
 NAMED_OTHERWISE = {"datasets/demo/noise.parquet": "The file of what was found is damaged"}
 

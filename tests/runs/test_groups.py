@@ -73,7 +73,8 @@ def scored_preferences(rows):
 
 
 def test_steps_become_epochs_for_the_full_set():
-    # 10 rows, 4 a step: 3 steps an epoch; 6 steps are 2 epochs. 40 rows: 10 steps an epoch, 20 in all; an evaluation every 2 of 6: of 20 every 7
+    # 10 rows, 4 a step: 3 steps an epoch; 6 steps are 2 epochs. 40 rows: 10 steps an epoch, 20 in all
+    # an evaluation every 2 of 6 steps: 20 x 2 / 6 = 6.7, so every 7 of 20
     settings = prepare.for_all_rows(Settings(steps=6, eval_steps=2), 10, 40)
     assert (settings.steps, settings.epochs, settings.total_steps(40), settings.eval_steps) == (None, 2.0, 20, 7)
     assert prepare.for_all_rows(Settings(epochs=1.5), 10, 40) == Settings(epochs=1.5)
