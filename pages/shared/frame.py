@@ -23,6 +23,7 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
     "train.py": ("Train", ":material/model_training:", "What will this run do, and does it fit?"),
     "runs.py": ("Runs", ":material/monitoring:", "Is it learning what I want?"),
+    "try_model.py": ("Try", ":material/chat:", "What does the model say now?"),
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 RUN_TICK_SECONDS = 1.0  # of the page of runs, while one lives

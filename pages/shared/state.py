@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -18,14 +18,20 @@ from deft_core.errors import DeftError
 from deft_core.filters import Filter, from_text, to_text
 from deft_core.runs.spec import Settings
 
+if TYPE_CHECKING:
+    from deft_core.lm.trial import Trial
+
 # keys of the address
 DATASET, SCORES = "dataset", "scores"
 FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
 RELATIONS, RELATED, RELATION = "relations", "related", "relation"  # the matrix: open, its columns, what it shows
 NOISE = "noise"  # the signal whose rows are shown
+RUN_ROWS = "of-run"  # the run whose margins stand beside the rows
 PLACES = "places"  # whether places in the kept set are told
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
+ACROSS = "over"  # what curves of several runs stand over
+TRY, TRY_ROW, TEMPERATURE, TRY_SEED, NEW_TOKENS = "try", "try-row", "temperature", "try-seed", "new-tokens"  # what is asked of models
 SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
 PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "token", "token-page"
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
@@ -36,6 +42,7 @@ RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "see
 TRAIN_VERSION, TRAIN_NAME, ALSO = "train-version", "train-name", "also"  # of the selection that is trained on; what runs beside it
 TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields(Settings)}  # the settings of a run
 OF_ONE_DATASET = (
+    *(RUN_ROWS, TRY_ROW),
     *(TRAIN_VERSION, TRAIN_NAME),
     *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
     *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
@@ -45,6 +52,8 @@ OF_ONE_DATASET = (
 _REFUSED = "_refused"
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
 _ALLOWED, _SAVED, _SHOWN = "_allowed", "_saved", "_shown"
+QUESTION, SYSTEM = "question", "system"  # what is typed on Try
+_REMEMBERED, _TRIAL = "_remembered", "_trial"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
 _PICKED_RUNS = "_picked-runs"
@@ -304,6 +313,34 @@ def set_started(group: str) -> None:
 
 def take_started() -> str:
     return str(st.session_state.pop(_STARTED, ""))
+
+
+# Try: what is typed stays when another page is opened, and so do the answers
+
+
+def remember(name: str, text: str | None) -> None:
+    st.session_state.setdefault(_REMEMBERED, {})[name] = text
+
+
+def remembered(name: str) -> str | None:
+    """None where nothing was typed."""
+    text: str | None = st.session_state.get(_REMEMBERED, {}).get(name)
+    return text
+
+
+def set_trial(trial: Trial, colours: Sequence[str]) -> None:
+    st.session_state[_TRIAL] = (trial, list(colours))
+
+
+def trial() -> Trial | None:
+    """The question asked last, with its answers."""
+    found: tuple[Trial | None, list[str]] = st.session_state.get(_TRIAL, (None, []))
+    return found[0]
+
+
+def trial_colours() -> list[str]:
+    found: tuple[Trial | None, list[str]] = st.session_state.get(_TRIAL, (None, []))
+    return found[1]
 
 
 # an error met in a callback, shown by the run that follows

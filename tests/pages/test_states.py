@@ -12,7 +12,7 @@ from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 UNKNOWN = "met something it does not know"
-BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train"), "There is no dataset yet")
+BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train", "try_model"), "There is no dataset yet")
 BEGIN |= {"overview": "", "datasets": "", "runs": "There is no run yet"}
 STATES = [  # page, rows scored, what it says, a button it offers
     *(("discrepancy", done, "Click a bar, or search a token", None) for done in (0, 4, 16)),
@@ -25,6 +25,8 @@ STATES = [  # page, rows scored, what it says, a button it offers
     *(("curate", done, "", "Save 1 row") for done in (4, 16)),
     ("train", None, "This dataset has no scores yet", "Score it"),
     *(("train", done, "Nothing is selected yet", "Choose what to keep") for done in (0, 16)),
+    ("try_model", None, "There is no model to ask yet", "Score it"),
+    *(("try_model", done, "No run has finished yet", "Ask") for done in (0, 16)),
 ]
 TABS = {  # what each says; rows of its tables with a rule by turns, without scores, and with four rows scored
     "Borderline": ("", [[2, 10], [1, 2]]),
