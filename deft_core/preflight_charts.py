@@ -9,7 +9,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from deft_core import charts
-from deft_core.charts import COLOURS, LABELLED, Axis
+from deft_core.charts import COLOURS, Axis
 
 __all__ = ["lengths"]
 
@@ -27,9 +27,9 @@ def lengths(tokens: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_], limit: 
         words = f"limit {limit:,}" + (f": {int(cut.sum()):,} rows lose tokens" if cut.any() else "")
         note = {"x": limit, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right", "showarrow": False, "text": words}
         layout |= {"shapes": [line | {"line": {"color": COLOURS["rejected"], "width": 2, "dash": "dot"}}], "annotations": [note]}
-    x = {"title": {"text": "tokens of the prompt and its longest answer"}, "range": [0, float(axis.edges[-1])]}
+    x = {"title": {"text": "tokens, prompt and longest answer"}, "range": [0, float(axis.edges[-1])]}
     y = {"title": {"text": "rows"}, "rangemode": "tozero"}
-    return charts.framed(traces, x, y, layout, top=LABELLED)
+    return charts.framed(traces, x, y, layout, top=30)
 
 
 def _axis(tokens: npt.NDArray[np.float64], limit: int) -> Axis:

@@ -27,13 +27,16 @@ def body(frame: Frame) -> None:
     states = [state for info in infos for state in activity.score_states(frame.workspace, info["name"])]
     saved, runs = selections.listing(frame.workspace), monitor.listing(frame.workspace)
     _next_step(frame.workspace, infos, states, saved, runs)
-    for left, right in (
-        (lambda: _datasets(infos), lambda: _score_sets(states)),
-        (lambda: _selections(saved), lambda: _runs(runs)),
-    ):
-        for place, draw in zip(st.columns(2, gap="medium"), (left, right), strict=True):
-            with place:
-                draw()
+    datasets, scores = st.columns(2, gap="medium")
+    with datasets:
+        _datasets(infos)
+    with scores:
+        _score_sets(states)
+    selected, trained = st.columns(2, gap="medium")
+    with selected:
+        _selections(saved)
+    with trained:
+        _runs(runs)
 
 
 def _welcome(workspace: Workspace) -> None:

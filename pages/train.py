@@ -9,7 +9,6 @@ from deft_core.errors import DeftError, InputError, NotFoundError
 from deft_core.rule import words
 from deft_core.runs import defaults
 from deft_core.runs.facts import Facts
-from deft_core.runs.spec import Settings
 from deft_core.selections import Saved
 from pages.shared import job_resources, state, train_form, train_look, train_resources, train_start, widgets
 from pages.shared.frame import Frame, lacks_data, open_page, page
@@ -32,6 +31,9 @@ def body(frame: Frame) -> None:
         if st.button("Choose what to keep", type="primary"):
             st.switch_page(page("curate.py"))
         return
+    if not frame.selection:
+        state.put(state.SELECTION, saved[0].name)
+        st.rerun()  # the picker on the left shows it too
     chosen = _version(frame, saved)
     try:
         known = train_resources.known(frame.workspace, chosen.reference)
@@ -53,26 +55,26 @@ def _refused(error: DeftError) -> None:
     """What the files lack that the run needs, and where that is mended."""
     widgets.problem(error)
     with st.container(horizontal=True):
-        if st.button("Save the selection again on Curate", type="primary"):
+        if st.button("See the selection on Curate", type="primary"):
             st.switch_page(page("curate.py"))
         if st.button("See the data and its scores"):
             st.switch_page(page("datasets.py"))
 
 
 def _version(frame: Frame, saved: list[Saved]) -> Saved:
-    """The version in the address, else the newest of the selection there, else the newest of all."""
+    """The version in the address, else the newest of the selection there."""
     by_reference = {one.reference: one for one in saved}
-    name, number = frame.selection, state.value(state.TRAIN_VERSION)
-    of_name = [one for one in saved if one.name == name]
-    wanted = f"{name}@{number}" if name and number else of_name[0].reference if of_name else "" if name else saved[0].reference
-    offered = list(by_reference) if wanted in by_reference else [wanted or str(name), *by_reference]
+    name, number = str(frame.selection), state.value(state.TRAIN_VERSION)
+    newest = next((one.reference for one in saved if one.name == name), name)
+    wanted = f"{name}@{number}" if number else newest
+    offered = list(by_reference) if wanted in by_reference else [wanted, *by_reference]
 
     def changed(reference: str) -> None:
         chosen, _, version = reference.partition("@")
         state.put(state.SELECTION, chosen)
         state.put(state.TRAIN_VERSION, version)
 
-    key = state.mirror("train-reference", wanted or str(name))
+    key = state.mirror("train-reference", wanted)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox("Train on", offered, key=key, on_change=state.changed(key, changed), width=280)
         if wanted in by_reference:
@@ -80,7 +82,7 @@ def _version(frame: Frame, saved: list[Saved]) -> Saved:
             st.caption(widgets.plain(f"{words(one.rule)}; {widgets.count(one.kept, 'row')}" + (f"; {one.note}" if one.note else "")))
     if wanted not in by_reference:
         there = ", ".join(by_reference)
-        raise NotFoundError("a selection that is there", f"no {wanted or name} (there: {there})", "Choose another one above.")
+        raise NotFoundError("a selection that is there", f"no {wanted} (there: {there})", "Choose another one above.")
     return by_reference[wanted]
 
 
@@ -88,7 +90,8 @@ def _chosen(frame: Frame, saved: Saved, known: Facts) -> None:
     device = train_resources.machine()
     usual = defaults.usual(known, device)
     figures = st.container()
-    form, look = st.columns([5, 6], gap="large")
+    with st.container(key=widgets.HALVES):
+        form, look = st.container(), st.container()
     try:
         settings = train_form.asked(known, usual)
     except InputError as error:
@@ -104,12 +107,8 @@ def _chosen(frame: Frame, saved: Saved, known: Facts) -> None:
         train_look.lengths(known, settings)
         train_look.memory(found)
         train_look.left_out(known)
-    _start(frame, saved, known, settings, found.fits)
-
-
-def _start(frame: Frame, saved: Saved, known: Facts, settings: Settings, fits: bool) -> None:
-    against = train_start.beside(frame, saved, known, settings)
-    train_start.button(frame, saved, settings, against, fits)
+    against = train_start.beside(frame, saved, known, settings, found)
+    train_start.button(frame, saved, settings, against, found.fits)
     train_start.copies(frame, saved, settings, against)
 
 

@@ -63,8 +63,9 @@ class Pool:
 
 def pool_of(workspace: Workspace, saved: Saved, score_id: str) -> Pool:
     view = queries.open_view(workspace, saved.dataset, score_id)
+    whole = queries.light_table(view)  # first: it says which file is damaged
     decisions = decisions_of(workspace, saved)
-    table = flips.flipped_table(queries.light_table(view), view, decisions.flipped)
+    table = flips.flipped_table(whole, view, decisions.flipped)
     ids = selection.Ids(table["id"])
     where = selecting.where_mask(view, saved.rule.where, ids, decisions) if saved.rule.where else None
     members = selection.control_pool(selection.pool(table, saved.rule, where), decisions, ids)

@@ -24,7 +24,8 @@ def changed(settings: Settings) -> dict[str, Any]:
     found = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
     if settings.steps is not None:  # they win
         found.pop("epochs", None)
-    return {"method": settings.method, "guidance": settings.guidance} | found
+    rank = {"lora_rank": settings.lora_rank} if settings.lora_rank else {}
+    return {"method": settings.method, "guidance": settings.guidance} | rank | found
 
 
 def command(root: Path, reference: str, settings: Settings, against: Collection[str] = (), name: str | None = None) -> str:

@@ -35,6 +35,9 @@ TRY, TRY_ROW, TEMPERATURE, TRY_SEED, NEW_TOKENS = "try", "try-row", "temperature
 SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
 PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "token", "token-page"
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
+RUN, COMPARE = "run", "compare"  # the run that is shown; those that are compared
+FIND_RUN, RUNS_PAGE = "find-run", "runs-page"
+SPAN, LOG, STEPS, SAMPLES_AT = "span", "log", "steps", "samples-at"  # how the curves and samples of a run are looked at
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
 TRAIN_VERSION, TRAIN_NAME, ALSO = "train-version", "train-name", "also"  # of the selection that is trained on; what runs beside it
 TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields(Settings)}  # the settings of a run
@@ -53,6 +56,7 @@ QUESTION, SYSTEM = "question", "system"  # what is typed on Try
 _REMEMBERED, _TRIAL = "_remembered", "_trial"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
+_PICKED_RUNS = "_picked-runs"
 _STARTED = "_started"
 
 
@@ -228,6 +232,11 @@ def take_drawing(chart: str, key: str) -> dict[str, Any]:
     return taken
 
 
+def looked_at(key: str) -> dict[str, Any]:
+    """What is picked in a table (`rows`, `columns`, `cells`), which stays picked."""
+    return dict(st.session_state.get(key, {}).get("selection", {}))
+
+
 def upload() -> str:
     """Where the copy of this session's upload lies."""
     return str(st.session_state.get(_UPLOAD, ""))
@@ -269,6 +278,22 @@ def place(row: str, here: int) -> int:
         st.session_state[_PLACE] = (about, here)
         return here
     return int(there)
+
+
+def picked_runs() -> list[str]:
+    """The runs whose boxes are ticked, to be compared."""
+    return list(st.session_state.get(_PICKED_RUNS, []))
+
+
+def pick_runs(run_ids: Sequence[str]) -> None:
+    st.session_state[_PICKED_RUNS] = list(dict.fromkeys(run_ids))
+
+
+def open_run(run_id: str) -> None:
+    """Shows a run as it is looked at first; none: the list."""
+    for name in (COMPARE, STEPS, SAMPLES_AT):
+        put(name)
+    put(RUN, run_id)
 
 
 def set_saved(came_of_it: str | DeftError) -> None:

@@ -37,7 +37,7 @@ GUIDANCE_WORDS = {
 }
 RANKS = (0, 4, 8, 16, 32, 64)
 WITH_BETA = ("dpo", "ipo", "simpo")
-SHOWN = ("method", "guidance", "epochs", "steps", "lr", "beta", "lora_rank", "eval_steps", "eval_rows", "seed")
+SHOWN: tuple[str, ...] = ("method", "guidance", "epochs", "steps", "lr", "beta", "lora_rank", "eval_steps", "eval_rows", "seed")
 SHOWN += ("rows_per_step", "accumulation_tokens", "gradient_checkpointing", "new_tokens")
 FOLLOWING = ("lr", "beta", "lora_alpha")  # what they are by themselves depends on the method and on what learns
 AUTO = "auto"
@@ -122,7 +122,7 @@ def draw(known: Facts, settings: Settings) -> None:
     _length(known, settings, put_one)
     rate, beta, seed = st.columns(3, gap="small")
     with rate:
-        _number("Learning rate", "lr", settings.learning_rate, put_one, low=1e-12, step=settings.learning_rate / 2, format="%g")
+        _number("Learning rate", "lr", settings.learning_rate, put_one, low=1e-12, step=settings.learning_rate / 2, format="%e")
     with beta:
         _beta(settings, put_one)
     with seed:

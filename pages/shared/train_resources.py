@@ -26,7 +26,7 @@ def known(workspace: Workspace, reference: str, *, full: bool = False) -> Facts:
     return _known(version, full, workspace, made_from)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Adding up the rows …")
+@st.cache_resource(max_entries=4, show_spinner="Adding up the rows …")
 def _known(version: Version, full: bool, _workspace: Workspace, _made_from: Source) -> Facts:
     return facts.facts(_workspace, _made_from, full=full)
 

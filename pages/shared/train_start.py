@@ -41,11 +41,10 @@ def follow() -> None:
         st.success(widgets.plain(f"Started {group}"))
 
 
-def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings) -> tuple[str, ...]:
-    """The roles that run beside it, each a box to tick."""
+def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Preflight) -> tuple[str, ...]:
+    """The roles that run beside it, each a box to tick; `own` is what the run itself takes."""
     asked = state.values(state.ALSO) or ["random"]
     wanted = tuple(role for role in BESIDE if role in asked and (role != "unguided" or settings.guidance != 0))
-    own = train_look.preflight(frame, known, settings, train_resources.machine())
     with st.container(border=True):
         st.html('<div style="font-size:.88rem;opacity:.7">Also run, one behind the other, to be compared with it</div>')
         with st.container(horizontal=True, gap="medium"):
@@ -109,11 +108,12 @@ def button(frame: Frame, saved: Saved, settings: Settings, against: tuple[str, .
 
 def _start(frame: Frame, saved: Saved, settings: Settings, against: tuple[str, ...]) -> None:
     name = state.value(state.TRAIN_NAME) or None
-    asked = {"control": "random" in against, "full": "full" in against, "unguided": "unguided" in against}
+    control, full, unguided = (role in against for role in ("random", "full", "unguided"))
     try:
         with st.spinner("Preparing the runs …"):
-            group = groups.start_group(frame.workspace, saved.reference, settings, name=name, **asked)
+            group = groups.start_group(frame.workspace, saved.reference, settings, name=name, control=control, full=full, unguided=unguided)
         state.set_started(group.group)
+        state.put(state.TRAIN_NAME)  # that was this run's
     except DeftError as error:
         state.set_failure(error)
     except OSError as error:

@@ -156,6 +156,7 @@ def test_runs_are_listed_shown_and_their_log_read(best):
     (row,) = deft(best, "runs")["runs"]
     assert (row["run"], row["status"], row["step"], row["of"]) == (folder.name, "finished", 3, 3)
     assert (row["selection"], row["method"], row["rows"], row["problem"]) == ("best@1", "dpo", 8, None)
+    assert (row["group"], row["role"]) == (folder.name, "run")
     shown = deft(best, "run", "show", folder.name)
     assert list(shown)[:4] == ["run", "status", "step", "metrics"]
     assert (shown["status"], shown["step"], shown["metrics"]) == ("finished", 3, {"loss": pytest.approx(1 / 3), "kl": 0.9})

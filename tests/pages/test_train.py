@@ -53,8 +53,12 @@ def code(app: AppTest) -> list[str]:
     return [one.value for one in app.code]
 
 
+def start_button(app: AppTest) -> Any:
+    return next(one for one in app.button if one.key and one.key.startswith("train-start"))
+
+
 def start(app: AppTest) -> None:
-    checked(next(one for one in app.button if one.label.startswith("Start")).click().run())
+    checked(start_button(app).click().run())
 
 
 # which version
@@ -82,7 +86,7 @@ def test_a_selection_whose_model_or_scores_have_changed_leads_to_curate(best: Wo
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "another"})
     app = opened("train", selection="other")
     assert "the same tokenizer as when other@1 was saved" in said(app, "error")
-    assert "Save the selection again on Curate" in [one.label for one in app.button]
+    assert "See the selection on Curate" in [one.label for one in app.button]
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "one", "model": "/nowhere/model"})
     assert "no such folder" in said(opened("train", selection="other"), "error")
 
@@ -165,12 +169,12 @@ def test_what_does_not_fit_is_red_and_cannot_be_started(best: Workspace, monkeyp
     monkeypatch.setattr(train_resources, "machine", lambda: Device("cpu", "this machine", 0.1e9, 0.1e9))
     app = opened("train")
     assert "this machine has 0.1 GB" in said(app, "error")
-    assert next(one for one in app.button if one.label.startswith("Start ") and "usual" not in one.label).disabled
+    assert start_button(app).disabled
 
 
 def test_lengths_are_drawn(best: Workspace) -> None:
     (spec,) = [json.loads(one.proto.spec) for one in opened("train").get("plotly_chart")]
-    assert spec["layout"]["xaxis"]["title"]["text"] == "tokens of the prompt and its longest answer"
+    assert spec["layout"]["xaxis"]["title"]["text"] == "tokens, prompt and longest answer"
 
 
 def test_a_score_set_that_does_not_tell_the_models_size(best: Workspace) -> None:
@@ -178,7 +182,7 @@ def test_a_score_set_that_does_not_tell_the_models_size(best: Workspace) -> None
     write_json(about, {key: value for key, value in read_json(about).items() if key not in SIZE})
     app = opened("train")
     assert "does not tell the model's size" in said(app, "caption") and not app.error
-    assert not next(one for one in app.button if one.label.startswith("Start 2")).disabled
+    assert not start_button(app).disabled
 
 
 # the start
@@ -208,7 +212,7 @@ def test_all_of_a_group_with_a_name(best: Workspace, started: list[str]) -> None
 
 def test_a_second_click_starts_nothing(best: Workspace, started: list[str]) -> None:
     app = opened("train")
-    before = next(one for one in app.button if one.label.startswith("Start 2"))
+    before = start_button(app)
     checked(before.click().run())
     checked(before.click().run())  # of the button that a slow browser still shows
     assert len(started) == 2
