@@ -190,7 +190,9 @@ def _training_line(workspace: Workspace) -> None:
             if one.state == "running":
                 st.page_link(page("runs.py"), label=_training(one), icon=":material/sync:", query_params={state.RUN: one.run_id})
         if waiting := sum(one.state == "queued" for one in found):
-            st.page_link(page("runs.py"), label=f"{widgets.count(waiting, 'run')} waiting", icon=":material/hourglass:", query_params={})
+            st.page_link(
+                page("runs.py"), label=f"{widgets.count(waiting, 'run')} waiting", icon=":material/hourglass:", query_params={state.RUN: ""}
+            )
         if bool(found) != before:
             st.rerun()
 

@@ -12,7 +12,8 @@ from deft_core.runs.curves import Curves
 from deft_core.runs.monitor import Listed
 from deft_core.status import duration
 from deft_core.workspace import Workspace, read_json
-from pages.shared import run_resources, state, widgets
+from pages.shared import run_resources, state, train_form, widgets
+from pages.shared.frame import page
 
 BADGES = {"queued": "gray", "running": "blue", "finished": "green", "stopped": "gray", "failed": "red", "lost": "orange"}
 SILENT_SECONDS = 60.0  # without a word from its process
@@ -121,7 +122,9 @@ def _resume(workspace: Workspace, run_id: str) -> None:
 
 
 def _clone(one: Listed) -> None:
-    """The form of the Train page with this run's settings."""
+    """The form of the Train page with this run's selection and settings."""
+    if one.run and st.button("Clone with changes", icon=":material/content_copy:"):
+        st.switch_page(page("train.py"), query_params=train_form.link(one.run))
 
 
 def _label(workspace: Workspace, one: Listed) -> None:

@@ -122,7 +122,7 @@ def _compare(listed: list[Listed]) -> None:
             st.button("untick", on_click=_untick)
         label = f"Compare {widgets.count(len(picked), 'run')}" if picked else "Compare"
         why = None if len(picked) > 1 else "Tick the boxes of at least two runs."
-        st.button(label, type="primary", disabled=len(picked) < 2, help=why, on_click=state.put, args=(state.COMPARE, *picked))
+        st.button(label, type="primary", disabled=len(picked) < 2, help=why, on_click=state.compare_runs, args=picked)
 
 
 def _untick() -> None:

@@ -56,9 +56,7 @@ def draw(workspace: Workspace, one: Listed, group: list[Listed]) -> None:
         if ready:
             ids = [one.run_id, *(other.run_id for other in ready)]
             names = " and ".join(run_list.called(other).removeprefix("↳ ") for other in ready)
-            st.button(
-                f"Compare with {widgets.plain(names)}", icon=":material/compare_arrows:", on_click=state.put, args=(state.COMPARE, *ids)
-            )
+            st.button(f"Compare with {widgets.plain(names)}", icon=":material/compare_arrows:", on_click=state.compare_runs, args=ids)
 
 
 def _missing(other: Listed) -> str:

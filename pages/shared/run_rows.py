@@ -12,9 +12,9 @@ from deft_core import margin_charts
 from deft_core.errors import DeftError
 from deft_core.filters import Between, Filter, OneOf, mask
 from deft_core.queries import open_view
-from deft_core.runs import margins, monitor
+from deft_core.runs import margins
 from deft_core.selection import Ints
-from pages.shared import brushing, resources, state, widgets
+from pages.shared import brushing, resources, run_resources, state, widgets
 from pages.shared.brushing import Floats, Look, Outline
 from pages.shared.frame import Frame
 
@@ -48,7 +48,7 @@ def picker(frame: Frame) -> None:
     """Where a run of the dataset has margins by row, or the address names one."""
     named = {
         one.run_id: one.name
-        for one in monitor.listing(frame.workspace)
+        for one in run_resources.runs(frame.workspace)
         if one.run and one.run.dataset == frame.dataset and (frame.workspace.run(one.run_id) / margins.FILE).is_file()
     }
     chosen = state.value(state.RUN_ROWS)

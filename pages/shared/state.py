@@ -38,6 +38,7 @@ MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "on
 RUN, COMPARE = "run", "compare"  # the run that is shown; those that are compared
 FIND_RUN, RUNS_PAGE = "find-run", "runs-page"
 SPAN, LOG, STEPS, SAMPLES_AT = "span", "log", "steps", "samples-at"  # how the curves and samples of a run are looked at
+OF_ONE_RUN = (COMPARE, STEPS, SAMPLES_AT)
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
 TRAIN_VERSION, TRAIN_NAME, ALSO = "train-version", "train-name", "also"  # of the selection that is trained on; what runs beside it
 TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields(Settings)}  # the settings of a run
@@ -69,8 +70,11 @@ def set_routed() -> None:
 
 
 def follow_address() -> None:
-    """A link to another dataset leaves behind what belonged to the one before."""
+    """A link to another dataset, or to another run, leaves behind what belonged to the one before."""
     kept: dict[str, list[str]] = st.session_state.setdefault(_KEPT, {})
+    if RUN in st.query_params and [st.query_params[RUN]] != kept.get(RUN, []):
+        for name in OF_ONE_RUN:
+            kept.pop(name, None)
     if DATASET in st.query_params and [st.query_params[DATASET]] != kept.get(DATASET, []):
         for name in OF_ONE_DATASET:
             kept.pop(name, None)
@@ -291,9 +295,14 @@ def pick_runs(run_ids: Sequence[str]) -> None:
 
 def open_run(run_id: str) -> None:
     """Shows a run as it is looked at first; none: the list."""
-    for name in (COMPARE, STEPS, SAMPLES_AT):
+    for name in OF_ONE_RUN:
         put(name)
     put(RUN, run_id)
+
+
+def compare_runs(*run_ids: str) -> None:
+    put(RUN)
+    put(COMPARE, *run_ids)
 
 
 def set_saved(came_of_it: str | DeftError) -> None:

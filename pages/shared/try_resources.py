@@ -9,9 +9,10 @@ import streamlit as st
 
 from deft_core import compare_charts, queries
 from deft_core.queries import View
-from deft_core.runs import device, monitor
+from deft_core.runs import device
 from deft_core.runs.monitor import Listed
 from deft_core.workspace import Workspace, read_json
+from pages.shared import run_resources
 
 if TYPE_CHECKING:
     from deft_core.lm.shelf import Shelf, Wanted
@@ -38,7 +39,7 @@ def shelf() -> Shelf:
 
 def trained(workspace: Workspace) -> list[Listed]:
     """Runs whose model is there, newest first."""
-    return [one for one in monitor.listing(workspace) if one.run and (workspace.run(one.run_id) / "model" / "config.json").is_file()]
+    return [one for one in run_resources.runs(workspace) if one.run and (workspace.run(one.run_id) / "model" / "config.json").is_file()]
 
 
 def of_run(workspace: Workspace, one: Listed) -> Model:
