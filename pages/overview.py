@@ -11,7 +11,7 @@ from deft_core import demo, rule, selections
 from deft_core.errors import DeftError
 from deft_core.runs import monitor
 from deft_core.workspace import Workspace
-from pages.shared import activity, job_resources, state, widgets
+from pages.shared import activity, job_resources, run_resources, state, widgets
 from pages.shared.activity import ScoreState
 from pages.shared.frame import Frame, open_page, page
 
@@ -25,7 +25,7 @@ def body(frame: Frame) -> None:
         _welcome(frame.workspace)
         return
     states = [state for info in infos for state in activity.score_states(frame.workspace, info["name"])]
-    saved, runs = selections.listing(frame.workspace), monitor.listing(frame.workspace)
+    saved, runs = selections.listing(frame.workspace), run_resources.runs(frame.workspace)
     _next_step(frame.workspace, infos, states, saved, runs)
     datasets, scores = st.columns(2, gap="medium")
     with datasets:
@@ -184,7 +184,7 @@ def _runs(runs: list[monitor.Listed]) -> None:
     ]
     widgets.figures_table(pd.DataFrame(rows))
     if st.button("See all runs"):
-        st.switch_page(page("runs.py"))
+        st.switch_page(page("runs.py"), query_params={state.RUN: ""})
 
 
 open_page("overview.py", body)

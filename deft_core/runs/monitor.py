@@ -9,10 +9,13 @@ lost                           the process is gone without a word: killed, out o
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+import psutil
 
 from deft_core.errors import DeftError
 from deft_core.processes import alive
@@ -21,7 +24,8 @@ from deft_core.runs.labels import Labels
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "last_words", "listing", "log_tail", "progress", "status"]
+__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "last_words", "listing", "log_tail"]
+__all__ += ["listed", "progress", "status", "suspended"]
 
 STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
 LIVE = ("queued", "running")
@@ -37,6 +41,8 @@ class Progress:
     seconds: float  # in all processes so far
     seconds_left: float | None = None  # known while it runs
     pairs_per_second: float | None = None
+    done: int | None = None  # of what the phase counts, and of how many
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,20 @@ def progress(folder: Path) -> Progress:
     live = status(folder) == "running"
     left, rate = (said.get(name) if live else None for name in ("seconds_left", "pairs_per_second"))
     counted = int(said.get("step", 0)), int(said.get("of", 0))
-    return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate)
+    phase = (said.get("done"), said.get("total")) if live and said.get("counted") == said.get("phase") else (None, None)
+    return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate, *phase)
+
+
+def suspended(folder: Path) -> bool:
+    """Whether a signal (SIGSTOP, Ctrl-Z) holds the process of a run that lives: it does nothing until another one lets it go on."""
+    said = _read(folder / "status.json")
+    with suppress(psutil.NoSuchProcess):
+        return (
+            bool(said)
+            and alive(int(said["pid"]), float(said["started"]))
+            and psutil.Process(int(said["pid"])).status() == psutil.STATUS_STOPPED
+        )
+    return False
 
 
 def last_words(folder: Path) -> tuple[str, str] | None:
@@ -117,16 +136,16 @@ class Listing:
         """Every run, newest first; those that cannot be read at the end."""
         with self._lock:
             known, self._ended = self._ended, {}
-            found = [self._listed(self.workspace.run(run_id), known) for run_id in self.workspace.run_ids()]
+            found = [self._line(self.workspace.run(run_id), known) for run_id in self.workspace.run_ids()]
         return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
 
-    def _listed(self, folder: Path, known: dict[str, tuple[object, Listed]]) -> Listed:
+    def _line(self, folder: Path, known: dict[str, tuple[object, Listed]]) -> Listed:
         files = [_file(folder / name) for name in _TOLD_BY]
         before = known.get(folder.name)
-        listed = before[1] if before and before[0] == files else _listed(folder)
-        if listed.status not in LIVE:
-            self._ended[folder.name] = (files, listed)
-        return listed
+        line = before[1] if before and before[0] == files else listed(folder)
+        if line.status not in LIVE:
+            self._ended[folder.name] = (files, line)
+        return line
 
 
 def _file(path: Path) -> tuple[int, int, int] | None:
@@ -138,7 +157,8 @@ def _file(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _listed(folder: Path) -> Listed:
+def listed(folder: Path) -> Listed:
+    """One run as the list has it."""
     try:
         found = Listed(folder.name, status(folder), progress(folder), read_run(folder))
     except DeftError as error:

@@ -24,6 +24,7 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.flips import swapped
 from deft_core.preferences import SCHEMA
 from deft_core.rule import Rule
+from deft_core.runs import margins
 from deft_core.runs.control import control_rows, control_rule, decisions_of, pool_rows
 from deft_core.runs.spec import Run, Settings, read_run, write_run
 from deft_core.selection import Ids, control
@@ -154,8 +155,10 @@ def _written(
         heldout, judge = held_out(pairs, settings.eval_rows)
         _copy_rows(pairs, folder / "heldout.parquet", heldout, flipped, saved, by_id=True)
         _copy_rows(pairs, folder / "judge.parquet", judge, flipped, saved)
+        dropped = margins.dropped_ids(pairs, kept["id"])
+        _copy_rows(pairs, folder / margins.DROPPED, dropped, flipped, saved)
         shutil.copyfile(scores / "discrepancy.parquet", folder / "discrepancy.parquet")
-        truncated = _copy_reference(scores, folder, list(kept["id"]), list(heldout), flipped, settings, about)
+        truncated = _copy_reference(scores, folder, list(kept["id"]), [*heldout, *dropped], flipped, settings, about)
         run = Run(
             run_id=run_id,
             name=name,
@@ -246,14 +249,14 @@ def _turned(batch: pa.RecordBatch | pa.Table, flipped: Collection[str]) -> pa.Re
 
 
 def _copy_reference(
-    scores: Path, folder: Path, kept: list[str], heldout: list[str], flipped: Collection[str], settings: Settings, about: dict[str, Any]
+    scores: Path, folder: Path, kept: list[str], others: list[str], flipped: Collection[str], settings: Settings, about: dict[str, Any]
 ) -> int | None:
     """How many of the kept rows lost tokens to the length limit, None where not all of them are scored.
 
-    Where all are, the base model's log-probabilities, of held-out rows too as far as they are there, need no second forward; unless
+    Where all are, the base model's log-probabilities, of the others too as far as they are there, need no second forward; unless
     training is to run in another precision than scoring did: log-ratios would not begin at 0.
     """
-    wanted = pc.field("id").isin(pa.array([*kept, *heldout], pa.string()))
+    wanted = pc.field("id").isin(pa.array([*kept, *others], pa.string()))
     parts = pads.dataset([str(part) for part in sorted(scores.glob("part-*.parquet"))], schema=_SCORED)
     table = parts.to_table(columns=_SCORED.names, filter=wanted).to_pandas().set_index("id")
     if not set(kept) <= set(table.index):

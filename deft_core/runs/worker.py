@@ -30,6 +30,7 @@ from deft_core.workspace import read_json, write_json
 __all__ = ["End", "Train", "main", "work"]
 
 _POLL_SECONDS = 0.5
+_log = logging.getLogger("deft.runs")
 
 
 class End(Protocol):
@@ -85,11 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given) != 1:
         explain(InputError("one run folder: python -m deft_core.runs.worker FOLDER", f"{len(given)} arguments", "Name the folder."))
         return 2
-    return work(Path(given[0]), _train, _evaluate)
+    return work(Path(given[0]), _train, _evaluate, _row_margins)
 
 
-def work(folder: Path, train: Train, evaluate: Evaluate) -> int:
-    """The whole life of the process; its exit code. `train` and `evaluate` are those of deft_core.lm, or stand in for them."""
+def work(folder: Path, train: Train, evaluate: Evaluate, margins: Evaluate = lambda folder, say: None) -> int:
+    """The whole life of the process; its exit code. `train`, `evaluate` and `margins` are those of deft_core.lm, or stand in for them."""
     stop = _Stop()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if int(os.environ.get("RANK", "0")):
@@ -100,7 +101,7 @@ def work(folder: Path, train: Train, evaluate: Evaluate) -> int:
         run = read_run(folder)
         with queue.opened(folder.parent) as entries:
             queue.enlist(entries, folder, run, processes.identity())
-        ended = _lived(folder, run, train, evaluate, stop)
+        ended = _lived(folder, run, train, lambda folder, say: _measured(folder, evaluate, margins, say), stop)
         write_json(folder / "exit.json", asdict(ended) | processes.identity())
         write_json(folder / "status.json", read_json(folder / "status.json") | {"state": ended.state, "phase": ended.state})
     except (DeftError, OSError) as error:  # not this process's run, or a disk that takes no word
@@ -202,6 +203,18 @@ def _trained_and_evaluated(folder: Path, train: Train, evaluate: Evaluate, stop:
     evaluate(folder, say_or_stop)
 
 
+def _measured(folder: Path, evaluate: Evaluate, margins: Evaluate, say: Say) -> None:
+    """The evaluation; then margins by row, without which a run is finished too: stopped or failed, they are left out."""
+    evaluate(folder, say)
+    try:
+        margins(folder, say)
+    except _Stopped:
+        _log.info("stopped before the margins by row were known: `deft evaluate %s --rows` takes them", folder.name)
+    except Exception as error:
+        explain(_in_three_parts(error))
+        _log.warning("the margins by row could not be taken: `deft evaluate %s --rows` tries again", folder.name, exc_info=True)
+
+
 def _train(folder: Path, *, should_stop: Callable[[], bool], say: Say) -> End:
     from deft_core.lm import training
 
@@ -212,6 +225,12 @@ def _evaluate(folder: Path, say: Say) -> object:
     from deft_core.lm import evaluation
 
     return evaluation.evaluate_run(folder, say=say)
+
+
+def _row_margins(folder: Path, say: Say) -> object:
+    from deft_core.lm import row_margins
+
+    return row_margins.measure(folder, say)
 
 
 if __name__ == "__main__":

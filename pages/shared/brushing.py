@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from deft_core import charts
@@ -20,6 +21,8 @@ from pages.shared import resources, state
 from pages.shared.resources import Decided
 
 Found = TypeVar("Found")
+Floats = npt.NDArray[np.float64]
+Outline = tuple[tuple[float, float], ...]
 
 HEIGHT, SMALL_HEIGHT = 300, 210
 _BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
@@ -139,8 +142,11 @@ def bars(look: Look, name: str) -> None:
     )
 
 
-def scatter(look: Look, x: str, y: str, colour: str) -> None:
-    """One column against another; a box or an outline filters all rows exactly, drawn as points or not."""
+def scatter(look: Look, x: str, y: str, colour: str, draw: Callable[[Ints, Floats, Floats, Outline], go.Figure] | None = None) -> None:
+    """One column against another; a box or an outline filters all rows exactly, drawn as points or not.
+
+    `draw` makes another figure of the rows drawn, their two values and what was drawn on it.
+    """
     chart = f"scatter-{x}-{y}"
 
     def is_own(rule: Filter) -> bool:
@@ -163,13 +169,17 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
     own = [rule for rule in look.rules if is_own(rule)]
     rows, total = charts.sampled(resources.by_chance(look.version, (x, y), look.table), look.shown(but=own))
     xs, ys = (resources.numbers(look.table, name, rows) for name in (x, y))
-    titles = charts.title(x), charts.title(y)
-    axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
-    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes).update_layout(height=HEIGHT)
+    if draw:
+        figure = draw(rows, xs, ys, _outline(own))
+    else:
+        titles = charts.title(x), charts.title(y)
+        axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
+        figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes)
+    figure.update_layout(height=HEIGHT)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
 
 
-def _outline(own: Sequence[Filter]) -> tuple[tuple[float, float], ...]:
+def _outline(own: Sequence[Filter]) -> Outline:
     match own:
         case [Box(x=x, y=y), *_]:
             return (x.low, y.low), (x.high, y.low), (x.high, y.high), (x.low, y.high)

@@ -36,9 +36,7 @@ def follow() -> None:
     if error := state.take_failure():
         widgets.problem(error)
     if group := state.take_started():
-        if "runs.py" in frames.PAGES:
-            st.switch_page(frames.page("runs.py"), query_params={"run": group})
-        st.success(widgets.plain(f"Started {group}"))
+        st.switch_page(frames.page("runs.py"), query_params={state.RUN: group})
 
 
 def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Preflight) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 UNKNOWN = "met something it does not know"
-BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train"), "There is no dataset yet") | {"overview": "", "datasets": ""}
+BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train", "try_model"), "There is no dataset yet")
+BEGIN |= {"overview": "", "datasets": "", "runs": "There is no run yet"}
 STATES = [  # page, rows scored, what it says, a button it offers
     *(("discrepancy", done, "Click a bar, or search a token", None) for done in (0, 4, 16)),
     ("discrepancy", None, "this one has no scores yet", "Score it"),
@@ -24,6 +25,8 @@ STATES = [  # page, rows scored, what it says, a button it offers
     *(("curate", done, "", "Save 1 row") for done in (4, 16)),
     ("train", None, "This dataset has no scores yet", "Score it"),
     *(("train", done, "Nothing is selected yet", "Choose what to keep") for done in (0, 16)),
+    ("try_model", None, "There is no model to ask yet", "Score it"),
+    *(("try_model", done, "No run has finished yet", "Ask") for done in (0, 16)),
 ]
 TABS = {  # what each says; rows of its tables with a rule by turns, without scores, and with four rows scored
     "Borderline": ("", [[2, 10], [1, 2]]),
@@ -68,7 +71,8 @@ def test_an_empty_workspace_leads_to_data(workspace: Workspace, page: str) -> No
     if page == "datasets":
         assert len(app.get("file_uploader")) == 1
     else:
-        assert labels[:2] == ["Load the demo", "Choose a source"] if page == "overview" else labels == ["Bring data"]
+        first = {"overview": ["Load the demo", "Choose a source"], "runs": ["Train a model"]}.get(page, ["Bring data"])
+        assert labels[: len(first)] == first
 
 
 @pytest.mark.parametrize(("page", "done", "words", "button"), STATES)

@@ -49,6 +49,32 @@ def nobody_is_left(workspace):
         os.kill(entry["pid"], signal.SIGKILL)
 
 
+def test_margins_by_row_come_after_the_evaluation(workspace):
+    folder = a_run(workspace)
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+    assert (folder / "row_margins.parquet").exists()
+
+
+def test_a_run_without_them_has_finished_too(workspace):
+    folder = a_run(workspace)
+    plan(folder, margins="fail")
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+    log = (folder / "log.txt").read_text()
+    assert "a base as it was" in log and f"deft evaluate {folder.name} --rows" in log
+    assert monitor.last_words(folder) is None
+
+
+def test_asked_to_stop_while_they_are_taken_it_has_finished(workspace):
+    folder = a_run(workspace)
+    plan(folder, margins="hold")
+    start(workspace, folder)
+    holding(folder, "margins")
+    assert launch.stop(workspace, folder.name) == "finished"
+    assert not (folder / "row_margins.parquet").exists()
+
+
 def test_a_run_goes_its_way(workspace):
     folder = a_run(workspace)
     assert monitor.status(folder) == "stopped"
