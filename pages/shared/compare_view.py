@@ -98,7 +98,7 @@ def _missing(waiting: Sequence[Column], enough: bool) -> None:
             else f"`deft evaluate {one.run.run_id}` does it where its model is there"
         )
         st.caption(f":material/hourglass: **{name}** ({status}) is not evaluated: {will}.")
-    if waiting and not enough:
+    if not enough:
         st.info("The table needs two evaluated runs. The curves below are there already.")
 
 
