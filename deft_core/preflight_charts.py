@@ -13,6 +13,7 @@ from deft_core.charts import COLOURS, Axis
 
 __all__ = ["lengths"]
 
+FEW_ROWS = 4  # in a bar: each has its own line
 NEAR = 0.6  # of the limit: rows that come this close to it are shown beside it
 
 
@@ -28,7 +29,8 @@ def lengths(tokens: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_], limit: 
         note = {"x": limit, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right", "showarrow": False, "text": words}
         layout |= {"shapes": [line | {"line": {"color": COLOURS["rejected"], "width": 2, "dash": "dot"}}], "annotations": [note]}
     x = {"title": {"text": "tokens, prompt and longest answer"}, "range": [0, float(axis.edges[-1])]}
-    y = {"title": {"text": "rows"}, "rangemode": "tozero"}
+    most = max(int(np.max(trace["y"])) for trace in traces)
+    y = {"title": {"text": "rows"}, "rangemode": "tozero"} | ({"dtick": 1} if most <= FEW_ROWS else {})
     return charts.framed(traces, x, y, layout, top=30)
 
 

@@ -23,6 +23,7 @@ NEUTRAL_TOKENS, ALL_NEUTRAL = 83, 64  # of a paragraph of data/neutral (21,298 c
 JUDGE_ROWS = 512  # that the judge is fitted on at most (lm/judging.py)
 OMEGA_STEPS, OMEGA_PASSES = 8, 5  # an automatic omega: the gradients of both parts, over the rows of 8 steps
 FEW_STEPS = 10
+LONG = 0.3  # of the memory for what a forward keeps: shorter rows would help
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,9 @@ def _less_memory(known: Facts, settings: Settings, found: Preflight) -> str:
         need = memory_of(known, one, found.device)
         if need and found.device.total_bytes and need.peak <= found.device.total_bytes:
             return f"With {_changed(settings, one)} it needs {_gigabytes(need.peak)}."
-    return "No setting makes it fit: leave out the longest rows, or use a smaller model or another machine."
+    need = found.memory
+    long = need is not None and need.activations + need.logits > LONG * need.peak
+    return f"No setting makes it fit: {'leave out the longest rows, or ' if long else ''}use a smaller model or another machine."
 
 
 def _changed(before: Settings, after: Settings) -> str:
