@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, TypeVar
@@ -85,9 +85,14 @@ class Look:
         return [column.name for column in self.columns if column.kind == kind]
 
 
-def histogram(look: Look, names: dict[str, str], brushed: str, title: str, height: int = SMALL_HEIGHT) -> None:
-    """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`."""
-    chart = f"histogram-{'-'.join(names.values())}"
+def histogram(
+    look: Look, names: dict[str, str], brushed: str, title: str, height: int = SMALL_HEIGHT, parts: Mapping[str, Mask] | None = None
+) -> None:
+    """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`.
+
+    With `parts` (legend: rows), each is of those rows alone.
+    """
+    chart = f"histogram-{'-'.join(dict.fromkeys(names.values()))}"
 
     key = state.drawing_key(chart, *look.shows)
 
@@ -97,16 +102,20 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
             state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
-    together = tuple(names.values())
+    together = tuple(dict.fromkeys(names.values()))
     axis = resources.axis(look.version, together, look.table)
-    series = {legend: _bars(look, name, together, own) for legend, name in names.items()}
+    series = {legend: _bars(look, name, together, own, parts[legend] if parts else None) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
 
 
-def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter]) -> charts.Bars:
+def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter], part: Mask | None) -> charts.Bars:
     """The distribution of a column on the axis of several; what was drawn on the chart itself does not narrow it."""
+    if part is not None:
+        passed = look.shown(but=own)
+        rows = np.flatnonzero(part if passed is None else part & passed)
+        return charts.binned(resources.numbers(look.table, name, rows), resources.axis(look.version, together, look.table))
     places = look.places(but=own)
     if places is None:
         return resources.all_bars(look.version, name, together, look.table)

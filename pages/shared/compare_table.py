@@ -92,6 +92,8 @@ def _difference(line: Line) -> str:
     """+3.1 points, with its interval; an arrow where that is wholly on one side of 0 and one side is the better one."""
     if line.difference is None:
         return ""
+    if (line.difference, line.difference_low, line.difference_high) == (0, 0, 0):
+        return "<small>the same</small>"
     scale, words = (100.0, " points") if line.measure in SHARES else (1.0, "")
     value, low, high = (_signed(end, scale) for end in (line.difference, line.difference_low, line.difference_high))
     told = f"{value}{words}" + (f" [{low}, {high}]" if line.difference_low is not None else "")

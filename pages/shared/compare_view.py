@@ -69,20 +69,14 @@ def _columns(workspace: Workspace, run_ids: Sequence[str]) -> list[Column]:
 
 
 def _legend(columns: Sequence[Column]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    """The colours; a click on a name opens its run."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         for one in columns:
-            mark = "━" if one.dash == "solid" else "┅"
-            words = f"{widgets.html(one.listed.name)}, {widgets.html(one.listed.status)}"
-            with st.container(horizontal=True, vertical_alignment="center", gap=None, width="content"):
-                st.html(f'<span style="color:{one.colour};font-weight:900">{mark}</span> {words}', width="content")
-                st.button(
-                    "open",
-                    key=f"open-{one.run.run_id}",
-                    type="tertiary",
-                    icon=":material/open_in_new:",
-                    on_click=state.open_run,
-                    args=(one.run.run_id,),
-                )
+            with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", width="content"):
+                mark = "━" if one.dash == "solid" else "┅"
+                st.html(f'<span style="color:{one.colour};font-weight:900">{mark}</span>', width="content")
+                label, run_id = widgets.plain(f"{one.listed.name}, {one.listed.status}"), one.run.run_id
+                st.button(label, key=f"open-{run_id}", type="tertiary", on_click=state.open_run, args=(run_id,), width="content")
 
 
 def _found(workspace: Workspace, ready: Sequence[Column]) -> Comparison | None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from deft_core.errors import DeftError
 from deft_core.rule import Rule, words
-from deft_core.runs import monitor, tensorboard
+from deft_core.runs import margins, monitor, tensorboard
 from deft_core.runs.monitor import Listed
 from deft_core.runs.spec import Run, Settings
 from deft_core.workspace import Workspace
@@ -37,6 +37,7 @@ def draw(workspace: Workspace, one: Listed) -> None:
     with settings:
         st.markdown("**Settings and lineage**")
         _lineage(one.run)
+        _onward(workspace.run(one.run_id), one.run)
         widgets.table({"run": one.run_id} | _about(one.run) | _settings(one.run.settings))
     with files:
         st.markdown("**Files**")
@@ -58,6 +59,18 @@ def _lineage(run: Run) -> None:
         st.page_link(page("curate.py"), label=widgets.plain(label), icon=":material/content_cut:", query_params=query)
         st.page_link(page("explore.py"), label=f"rewards of {widgets.plain(run.dataset)}", icon=":material/bar_chart:", query_params=made)
         st.page_link(page("discrepancy.py"), label="d", icon=":material/balance:", query_params=made)
+
+
+def _onward(folder: Path, run: Run) -> None:
+    """Links to what can be done with it once it has finished."""
+    with st.container(horizontal=True, gap="small"):
+        if (folder / margins.FILE).is_file():
+            rows = {state.DATASET: run.dataset, state.SCORES: run.score_id, state.RUN_ROWS: run.run_id}
+            label = "what it made of single rows"
+            st.page_link(page("explore.py"), label=label, icon=":material/scatter_plot:", query_params=rows)
+        if (folder / "model" / "config.json").is_file():
+            asked = {state.DATASET: run.dataset, state.TRY: run.run_id}
+            st.page_link(page("try_model.py"), label="ask it something", icon=":material/chat:", query_params=asked)
 
 
 def _about(run: Run) -> dict[str, str]:

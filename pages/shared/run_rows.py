@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,12 +14,14 @@ from deft_core.errors import DeftError
 from deft_core.filters import Between, Filter, OneOf, mask
 from deft_core.queries import open_view
 from deft_core.runs import margins
-from deft_core.selection import Ints
+from deft_core.runs.spec import read_run
+from deft_core.selection import Ints, Mask
 from pages.shared import brushing, resources, run_resources, state, widgets
 from pages.shared.brushing import Floats, Look, Outline
 from pages.shared.frame import Frame
 
 NONE = ""
+SIDES = {"kept": "true", "dropped": "false"}
 NOT_LEARNED: tuple[Filter, ...] = (OneOf("kept", ("true",)), OneOf("learned", ("false",)))
 ALREADY_RIGHT: tuple[Filter, ...] = (OneOf("kept", ("false",)), Between("logp_margin_before", 0.0, np.inf))
 QUESTIONS = {
@@ -61,6 +64,7 @@ def picker(frame: Frame) -> None:
             chosen,
             on_change=_choose,
             format_func=lambda one: f"{named.get(one, one)} ({one})" if one else "no run",
+            width=420,
             help="Margins before and after training join the columns: of the rows the run trained on, and of as many that it did not.",
         )
 
@@ -84,31 +88,31 @@ def draw(look: Look) -> None:
     """Over how many rows, the questions, and the margins as pictures."""
     if look.view.margins is None:
         return
-    kept, learned = (np.asarray(look.table[name].astype(str)) for name in ("kept", "learned"))
+    sides = {name: np.asarray(look.table["kept"] == word) for name, word in SIDES.items()}
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             for words, (rules, why) in QUESTIONS.items():
                 rows = int(mask(look.table, rules, {}).sum())
                 label = f"{words} ({rows:,})"
                 st.button(label, icon=":material/filter_alt:", on_click=_ask, args=(rules,), help=why, disabled=not rows)
-            st.html(_over(look, kept, learned))
+        st.html(f'<span style="font-size:.9rem">{_over(look, sides, look.view.margins.parent)}</span>')
         left, right = st.columns(2, gap="medium")
         with left:
             brushing.scatter(look, "logp_margin_before", "logp_margin_after", "kept", draw=lambda *points: _figure(look, *points))
         with right:
-            brushing.histogram(
-                look, {"mean": "implicit_margin"}, "implicit_margin", margin_charts.TITLES["implicit_margin"], brushing.HEIGHT
-            )
+            title, names = margin_charts.TITLES["implicit_margin"], dict.fromkeys(sides, "implicit_margin")
+            brushing.histogram(look, names, "implicit_margin", title, brushing.HEIGHT, sides)
 
 
-def _over(look: Look, kept: np.ndarray[tuple[int], np.dtype[np.object_]], learned: np.ndarray[tuple[int], np.dtype[np.object_]]) -> str:
-    """learned: 21 of 24 kept rows and 12 of 24 dropped ones, drawn by chance from 216"""
-    counts = {side: (int(((kept == side) & (learned == "true")).sum()), int((kept == side).sum())) for side in ("true", "false")}
-    dropped = int(resources.train(look.version, look.table).sum())
-    (own, all_own), (other, all_other) = counts["true"], counts["false"]
-    sampled = f", drawn by chance from {dropped:,} training rows" if all_other else ""
-    words = f"margin grew in <b>{own:,}</b> of {all_own:,} kept rows and in <b>{other:,}</b> of {all_other:,} dropped ones{sampled}"
-    return f'<span style="font-size:.9rem">{words}</span>'
+def _over(look: Look, sides: Mapping[str, Mask], folder: Path) -> str:
+    """The margin grew in 21 of 24 kept rows and in 12 of 24 dropped ones, drawn by chance from 216."""
+    run, train = read_run(folder), int(resources.train(look.version, look.table).sum())
+    learned, told = np.asarray(look.table["learned"] == "true"), []
+    for (side, rows), whole in zip(sides.items(), (run.rows, train - run.rows), strict=True):
+        some, grew = int(rows.sum()), int((rows & learned).sum())
+        drawn = f", drawn by chance from {whole:,}" if some < whole else ""
+        told.append(f"in <b>{grew:,}</b> of {some:,} {side} rows{drawn}")
+    return f"The margin grew {' and '.join(told)}."
 
 
 def _ask(rules: Sequence[Filter]) -> None:
@@ -118,5 +122,4 @@ def _ask(rules: Sequence[Filter]) -> None:
 
 
 def _figure(look: Look, rows: Ints, x: Floats, y: Floats, outline: Outline) -> go.Figure:
-    kept = np.asarray(look.table["kept"].iloc[rows].astype(str) == "true")
-    return margin_charts.margins(x, y, kept, outline)
+    return margin_charts.margins(x, y, np.asarray(look.table["kept"].iloc[rows] == SIDES["kept"]), outline)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deft_core.lm.trial import Answer, Question, Trial
 
 LOOK_SECONDS = 0.4
-ENDED = {"stopped": "stopped", "waiting": "waiting for its turn"}
+WAITING = "waiting for its turn"
 
 
 def buttons(models: list[Model], question: Question, trial: Trial | None) -> None:
@@ -61,9 +61,9 @@ def memory(models: list[Model], trial: Trial | None) -> None:
     sizes = [one.wanted.bytes for one in models if one.wanted.bytes is not None]
     parts = []
     if sizes:
-        parts.append(f"each model takes about {max(sizes) / 1e9:,.1f} GB of memory from the first question on; at most {shelf.most} stay")
+        parts.append(f"each model takes about {max(sizes) / 1e9:,.1f} GB of memory, at most {shelf.most} stay")
     if free is not None:
-        parts.append(f"{free / 1e9:,.1f} GB are free")
+        parts.append(f"{free / 1e9:,.1f} GB free")
     names = [f"{widgets.plain(one.name)} (unused for {duration(one.unused_seconds)})" for one in held]
     parts.append(f"in memory: {', '.join(names)}" if names else "none is loaded yet")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -71,10 +71,14 @@ def memory(models: list[Model], trial: Trial | None) -> None:
         if held:
             wait = "Unused ones go by themselves after ten minutes."
             running = bool(trial and trial.running)
-            st.button("Unload", icon=":material/eject:", type="tertiary", on_click=shelf.unload, disabled=running, help=wait)
+            st.button("Unload", icon=":material/eject:", type="tertiary", on_click=_unload, disabled=running, help=wait)
     room = (free or 0) + sum(one.bytes or 0 for one in held)
     if free is not None and sizes and shelf.needs(max(sizes)) > room:
         st.warning(f"This needs about {shelf.needs(max(sizes)) / 1e9:,.1f} GB; with nothing loaded there are {room / 1e9:,.1f} GB.")
+
+
+def _unload() -> None:
+    try_resources.shelf().unload()
 
 
 def draw(trial: Trial) -> None:
@@ -94,7 +98,8 @@ def draw(trial: Trial) -> None:
 
 
 def _answer(answer: Answer, colour: str, base: Answer) -> None:
-    st.html(heading(answer.name, colour, _state(answer)))
+    same = answer is not base and {answer.state, base.state} == {"done"} and answer.text.strip() == base.text.strip()
+    st.html(heading(answer.name, colour, _state(answer) + (", the same as the base's" if same else "")))
     if answer.error:
         widgets.problem(answer.error)
         return
@@ -110,7 +115,7 @@ def heading(name: str, colour: str, words: str = "") -> str:
 
 def _state(answer: Answer) -> str:
     if answer.state in ("waiting", "loading"):
-        return f"{answer.doing} …" if answer.doing else ENDED["waiting"]
+        return f"{answer.doing} …" if answer.doing else WAITING
     if answer.state == "failed":
         return "failed"
     rate = f", {answer.pieces / answer.seconds:,.0f} tokens/s" if answer.seconds else ""

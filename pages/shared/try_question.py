@@ -55,7 +55,12 @@ def _row(frame: Frame) -> tuple[str, Messages]:
     words = {one: excerpt(messages[-1]["content"], 90) for one, messages in {**({row: own} if own else {}), **offered}.items()}
     options = list(dict.fromkeys([OWN, *([row] if row else []), *words]))
     widgets.pick(
-        "Ask", state.TRY_ROW, options, row, on_change=_choose, format_func=lambda one: words.get(one, one) or "a question of your own"
+        "Begin with",
+        state.TRY_ROW,
+        options,
+        row,
+        on_change=_choose,
+        format_func=lambda one: words.get(one, one) or "a question of your own",
     )
     return row, own
 

@@ -37,7 +37,7 @@ def test_a_run_is_picked_and_its_rows_are_counted(run_id: str) -> None:
     charts = len(app.get("plotly_chart"))
     checked(widget(app, "selectbox", "What a run made of the rows").set_value(run_id).run())
     assert address(app, state.RUN_ROWS) == [run_id] and not app.error
-    assert "margin grew in <b>12</b> of 12 kept rows and in <b>0</b> of 12 dropped ones" in body_text(app)
+    assert "The margin grew in <b>12</b> of 12 kept rows and in <b>0</b> of 12 dropped rows, drawn by chance from 36." in body_text(app)
     assert len(app.get("plotly_chart")) == charts + 2
     assert set(margins.COLUMNS) <= set(widget(app, "multiselect", "More charts").options)
 

@@ -85,7 +85,7 @@ def test_a_held_out_row_is_asked_with_its_earlier_turns_and_is_in_the_address(tr
     row = table["id"][(table["split"] == "heldout") & (table["turns"] == 2)].iloc[0]
     prompt = [dict(message) for message in queries.texts(view, [row], ["prompt"])["prompt"][0]]
     app = opened("try_model")
-    checked(widget(app, "selectbox", "Ask").set_value(row).run())
+    checked(widget(app, "selectbox", "Begin with").set_value(row).run())
     assert address(app, state.TRY_ROW) == [row]
     assert widget(app, "text_area", "Question").value == prompt[-1]["content"]
     assert list(asked(app).session_state["_trial"][0].question.messages) == prompt
