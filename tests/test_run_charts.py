@@ -39,7 +39,7 @@ def test_what_a_run_does_not_measure_is_not_drawn(tmp_path):
 def test_held_out_figures_have_their_band_and_chance_its_line(tmp_path):
     drawn = figure(ACCURACY, a_run(tmp_path), View())
     band, line = drawn.data
-    assert (list(band.x), np.round(band.y, 2).tolist(), band.fill) == ([0, 20, 20, 0], [0.6, 0.9, 0.6, 0.4], "toself")
+    assert (list(band.x), np.round(np.asarray(band.y, float), 2).tolist(), band.fill) == ([0, 20, 20, 0], [0.6, 0.9, 0.6, 0.4], "toself")
     assert lines(drawn) == {"held out": ([0, 20], [0.5, 0.75])} and line.mode == "lines+markers"
     assert [shape.y0 for shape in drawn.layout.shapes] == [0.5]
 

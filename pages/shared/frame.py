@@ -190,9 +190,8 @@ def _training_line(workspace: Workspace) -> None:
             if one.state == "running":
                 st.page_link(page("runs.py"), label=_training(one), icon=":material/sync:", query_params={state.RUN: one.run_id})
         if waiting := sum(one.state == "queued" for one in found):
-            st.page_link(
-                page("runs.py"), label=f"{widgets.count(waiting, 'run')} waiting", icon=":material/hourglass:", query_params={state.RUN: ""}
-            )
+            label, all_runs = f"{widgets.count(waiting, 'run')} waiting", {state.RUN: ""}
+            st.page_link(page("runs.py"), label=label, icon=":material/hourglass:", query_params=all_runs)
         if bool(found) != before:
             st.rerun()
 

@@ -157,7 +157,7 @@ def test_a_runs_link_opens_its_settings(best: Workspace) -> None:
 
 def test_figures_follow_the_settings(best: Workspace) -> None:
     app = opened("train")
-    assert metric(app, "time, estimated").startswith("≈ ") and metric(app, "memory, estimated").startswith("≈ 0.7 GB")
+    assert metric(app, "time, estimated").startswith("≈ ") and metric(app, "memory, estimated").startswith("≈ 1.0 GB")
     text = body_text(app)
     for part in ("weights", "gradients", "optimiser (two moments)", "activations of the largest forward", "logits of its answers"):
         assert part in text
