@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -62,7 +63,10 @@ def made(workspace: Workspace, steps: int, runs: int, refreshes: int) -> None:
         role = {"role": "random", "control_of": parent, "group": parent} if number % 2 else {}
         folder = generate_run(workspace, f"best-{number:04d}", 40, evaluations=5, seed=number, **role)
         finish(folder, 40)
-        evaluate(folder, 0.1, number)
+        if number == 0:
+            evaluate(folder, 0.1)
+        for name in ("evaluation.json", "evaluation_rows.parquet", "evaluation_neutral.parquet") if number else ():
+            shutil.copyfile(workspace.run("best-0000") / name, folder / name)
     of = steps + NEW_STEPS * refreshes
     live(generate_run(workspace, RUN, steps, of=of, seed=runs), steps, of)
 
