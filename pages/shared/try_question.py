@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OWN = ""
 MOST_TOKENS = 512
-WIDTH = 150  # of a number, in pixels
+WIDTH = 125  # of a number, in pixels
 USUAL = {state.TEMPERATURE: 0.0, state.TRY_SEED: 0, state.NEW_TOKENS: 64}
 Messages = list[dict[str, str]]
 
