@@ -33,6 +33,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/import.py
 	$(BIN)/python benchmarks/noise.py --speed
 	$(BIN)/python benchmarks/what_if.py
+	$(BIN)/python benchmarks/monitor.py --quick
 	$(BIN)/python benchmarks/dashboard.py --quick
 
 clean:

@@ -28,6 +28,7 @@ __all__ = [
     "bars",
     "binned",
     "bins",
+    "framed",
     "histogram",
     "kept_bars",
     "label",
@@ -148,7 +149,7 @@ def histogram(series: Mapping[str, Bars], axis: Axis, title: str, *, drawn: tupl
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [axis.edges[0], axis.edges[-1]], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
     layout = {"barmode": "overlay", "bargap": 0, "selectdirection": "h", "shapes": lines, "annotations": notes}
-    return _framed(traces, x, _upward([bars.counts for bars in series.values()]), layout, top=LABELLED)
+    return framed(traces, x, _upward([bars.counts for bars in series.values()]), layout, top=LABELLED)
 
 
 def _upward(counts: Iterable[npt.NDArray[np.int64]]) -> dict[str, Any]:
@@ -236,7 +237,7 @@ def kept_bars(
     beyond = f" ({axis.beyond:,} beyond the axis)" if axis.beyond else ""
     x = {"range": [low, high], "title": {"text": f"{title}{beyond}"}} | ({"dtick": 1} if few else {})
     layout = {"barmode": "stack", "bargap": 0, "selectdirection": "h", "shapes": shapes, "annotations": notes}
-    return _framed(traces, x, _upward(counts.values()), layout, top=LABELLED)
+    return framed(traces, x, _upward(counts.values()), layout, top=LABELLED)
 
 
 def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go.Figure:
@@ -258,7 +259,7 @@ def bars(counts: pd.Series[int], title: str, picked: tuple[str, ...] = ()) -> go
     more = f", the {BARS} most frequent of {len(counts):,}" if len(counts) > BARS else ""
     longest = 2.4 * max(1, shown.max() if len(shown) else 1)
     x = {"title": {"text": f"{title}{more}"}, "showticklabels": False, "showgrid": False, "range": [0, longest]}
-    return _framed([trace], x, {"visible": False}, {"dragmode": False})
+    return framed([trace], x, {"visible": False}, {"dragmode": False})
 
 
 def sampled(order: npt.NDArray[np.int64], passed: npt.NDArray[np.bool_] | None) -> tuple[npt.NDArray[np.int64], int]:
@@ -301,7 +302,7 @@ def scatter(
     sample = f" (a sample of {len(x):,} of {rows:,} rows is drawn)" if len(x) < rows else ""
     ranges: list[dict[str, Any]] = [{"range": [axis.edges[0], axis.edges[-1]]} for axis in axes] if axes and not len(x) else [{}, {}]
     across, up = ({"title": {"text": text}} | more for text, more in zip((f"{titles[0]}{sample}", titles[1]), ranges, strict=True))
-    return _framed(traces, across, up, {}, left=56)
+    return framed(traces, across, up, {}, left=56)
 
 
 def token_bars(tokens: pd.DataFrame) -> go.Figure:
@@ -332,7 +333,7 @@ def token_bars(tokens: pd.DataFrame) -> go.Figure:
     }
     y |= {"range": [len(d) - 0.4, -0.6], "tickfont": {"family": "monospace", "size": 13}}
     x = {"title": {"text": "share of the chosen minus share of the rejected, tokens in 1,000"}}
-    return _framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}})
+    return framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}})
 
 
 def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, goal: float) -> go.Figure:
@@ -358,7 +359,7 @@ def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, go
     across: dict[str, Any] = {"type": "log", "range": [np.log10(x[0]) - 0.05, np.log10(1.5 * last)], "title": {"text": "conversations"}}
     across |= {"tickformat": "~s", "dtick": 1 if last > 30 * x[0] else "D2"}
     up = {"title": {"text": "cosine between two d"}, "range": [floor, 1.05], "tickformat": ".1f"}
-    return _framed(traces, across, up, {"dragmode": False, "annotations": notes}, left=48)
+    return framed(traces, across, up, {"dragmode": False, "annotations": notes}, left=48)
 
 
 def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.Figure:
@@ -381,11 +382,11 @@ def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.
         "customdata": [[f"{one}, {other}" for other in labels] for one in labels],
     }
     ticks = {"tickvals": np.arange(len(names)), "ticktext": labels, "showgrid": False, "tickformat": ""}
-    figure = _framed([trace], ticks | {"tickangle": -40}, ticks | {"autorange": "reversed"}, {"dragmode": False})
+    figure = framed([trace], ticks | {"tickangle": -40}, ticks | {"autorange": "reversed"}, {"dragmode": False})
     return figure.update_layout(height=150 + 34 * max(4, len(names)))
 
 
-def _framed(
+def framed(
     traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], layout: dict[str, Any], *, left: int = 8, top: int = 38
 ) -> go.Figure:
     """The figure in our frame. Given whole, since each of Plotly's update_* calls costs milliseconds."""

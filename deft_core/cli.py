@@ -174,6 +174,7 @@ def query(
     name: Name,
     sql: Annotated[str, typer.Argument(help="One SELECT over the view `pairs`.")],
     score_id: ScoreId = None,
+    run: Annotated[str | None, typer.Option(help="Add what this run made of single rows: kept, margins, learned.")] = None,
     format: Annotated[str | None, typer.Option(help="json, csv or parquet; else by the ending of --out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     as_json: Json = False,
@@ -182,7 +183,7 @@ def query(
     from deft_core import flips, overrides, queries, tables
 
     form = tables.format_for(out, format)
-    view = queries.open_view(context.obj, name, score_id or queries.NEWEST)
+    view = queries.open_view(context.obj, name, score_id or queries.NEWEST, run)
     rows = queries.user_sql(view, sql, flipped=flips.flipped_pairs(view, overrides.load(context.obj, name).flipped))
     if out is not None:
         tables.write(rows, out, form)

@@ -16,10 +16,10 @@ import pandas as pd
 from deft_core import measures
 from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.intervals import Figure, difference
-from deft_core.runs.spec import Run, read_run
+from deft_core.runs.spec import ROLES, Run, read_run
 from deft_core.workspace import read_json
 
-__all__ = ["BASE", "COSTS", "JUDGE", "Comparison", "Evaluated", "Line", "compare", "read_evaluated"]
+__all__ = ["BASE", "COSTS", "JUDGE", "Comparison", "Evaluated", "Line", "compare", "in_order", "read_evaluated"]
 
 BASE = "base"  # stands for a run in the table where all runs have the same base model
 JUDGE = "judge_accuracy"  # of each run's judge on held-out pairs: stands beside what it judged
@@ -86,6 +86,17 @@ def read_evaluated(folder: Path) -> Evaluated:
         found = first_line(error)
         raise InputError(f"the tables of an evaluation in {folder}", found, f"Evaluate it again: deft evaluate {run.run_id}.") from None
     return Evaluated(run, read_json(paths[0], _KEYS), rows, neutral)
+
+
+def in_order(runs: Sequence[Run]) -> list[Run]:
+    """As they are put side by side: the first that is no control of another, those it is held against by role, then the others."""
+    first = next((run for run in runs if run.role == "run"), runs[0])
+
+    def place(run: Run) -> tuple[bool, bool, int]:
+        beside = run.group == first.group
+        return run is not first, not beside, ROLES.index(run.role) if beside else 0
+
+    return sorted(runs, key=place)
 
 
 def compare(folders: Sequence[Path]) -> Comparison:

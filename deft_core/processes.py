@@ -7,16 +7,18 @@ for it.
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 
-__all__ = ["alive", "identity", "start_detached", "start_scoring", "status_of"]
+__all__ = ["alive", "identity", "machine", "start_detached", "start_scoring", "status_of"]
 
 _TOLERANCE_SECONDS = 0.05  # creation times are read from clock ticks; two processes of one pid lie further apart
 
@@ -24,6 +26,11 @@ _TOLERANCE_SECONDS = 0.05  # creation times are read from clock ticks; two proce
 def identity() -> dict[str, Any]:
     """`pid` and `started` (seconds since the epoch) of this process, as they stand in a status file."""
     return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def machine() -> str:
+    """Stands for this machine without naming it: what was measured on another one says little here."""
+    return blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
 def alive(pid: int, started: float) -> bool:

@@ -29,6 +29,7 @@ from deft_core.pooled import REWARDS, Head, Pooled, rewards, turned
 from deft_core.queries import View
 from deft_core.queries.relation import column_names, what_if_columns
 from deft_core.relations import agreement
+from deft_core.runs import margins
 from deft_core.tables import as_json
 from deft_core.workspace import Workspace, replace_atomically
 
@@ -188,7 +189,7 @@ def checked_column(view: View, name: str, replace: bool = False) -> None:
             found = f"{name!r}, which is a what-if already"
             raise InputError("a new name for the column", found, "Choose another name, or replace it (--replace).")
         return
-    taken = {column.casefold() for column in column_names(view)} | set(_RESERVED)
+    taken = {column.casefold() for column in column_names(view)} | set(_RESERVED) | set(margins.COLUMNS)
     for column in what_if_columns(Path(name)):
         if column.casefold() in taken or column.casefold().startswith("noise_"):
             raise InputError("a name whose columns are not there yet", f"{column!r}, which is", "Choose another name.")

@@ -112,13 +112,13 @@ def read_lines(path: Path) -> list[Any]:
     return read_lines_from(path, 0)[0]
 
 
-def read_lines_from(path: Path, offset: int) -> tuple[list[Any], int]:
-    """(the values from this byte on, the byte behind them): what a reader that comes back has not seen yet."""
+def read_lines_from(path: Path, offset: int, most_bytes: int = -1) -> tuple[list[Any], int]:
+    """(the values from this byte on, the byte behind them): what a reader that comes back has not seen yet; all of it, or about so much."""
     if not path.is_file():
         return [], offset
     with path.open("rb") as handle:
         handle.seek(offset)
-        whole, newline, _ = handle.read().rpartition(b"\n")
+        whole, newline, _ = handle.read(most_bytes).rpartition(b"\n")
     lines = whole.split(b"\n") if newline else []
     start = f" from byte {offset:,} on" if offset else ""
     values = [_json_line(line, f"line {number}{start} of {path}") for number, line in enumerate(lines, start=1) if not line.endswith(_TORN)]

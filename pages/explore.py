@@ -21,6 +21,7 @@ from pages.shared import (
     resources,
     reward_charts,
     rows,
+    run_rows,
     state,
     widgets,
 )
@@ -39,11 +40,12 @@ def body(frame: Frame) -> None:
         return
     assert frame.dataset
     figures = st.container()
-    placed = certainty.placed(frame, marks.look_at(frame, state.filters()))
+    run_id = run_rows.asked(frame)
+    placed = certainty.placed(frame, marks.look_at(frame, state.filters(), run_id))
     look = placed.look
     states = activity.score_states(frame.workspace, frame.dataset)
     scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
-    _tools(look)
+    _tools(frame, look)
     deciding = st.container()
     if "reward_chosen" not in look.table:
         _no_scores(frame, states)
@@ -59,6 +61,7 @@ def body(frame: Frame) -> None:
             decide.whole(look)
     if "reward_chosen" in look.table:
         reward_charts.draw(look)
+    run_rows.draw(look)
     reward_charts.draw_more(look)
     draw_relations(look)
     inspector.list_and_row(look, rows.ordered(look, look.shown()))
@@ -68,13 +71,14 @@ def body(frame: Frame) -> None:
     look.forget()
 
 
-def _tools(look: Look) -> None:
+def _tools(frame: Frame, look: Look) -> None:
     left, right = st.columns([4, 3], gap="medium")
     with left:
         filter_bar.pickers()
     with right:
         if "reward_chosen" in look.table:
             reward_charts.pickers(look)
+    run_rows.picker(frame)
     ask_condition(look)
     filter_bar.chips()
 

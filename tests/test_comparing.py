@@ -4,26 +4,30 @@ import pandas as pd
 import pytest
 
 from deft_core import comparing, measures
-from deft_core.comparing import BASE, COSTS, compare
+from deft_core.comparing import BASE, COSTS, compare, in_order
 from deft_core.errors import InputError, NotFoundError
 from deft_core.intervals import Figure
 from deft_core.lm import judge
-from deft_core.runs.spec import Run, Settings, write_run
+from deft_core.runs.spec import Run, Settings, read_run, write_run
 from deft_core.workspace import write_json
 from tests.test_measures import tables
 
 COST = dict.fromkeys(COSTS, 1.0) | {"training_seconds": 20.0}
 
 
+ABOUT_RUN = ("role", "group", "settings", "scoring_seconds")
+
+
 def a_run(root, run_id, rows=None, model="m1", tokenizer="t1", can_tell=True, **changes):
-    """The folder of an evaluated run, as an evaluation leaves it."""
+    """The folder of an evaluated run, as an evaluation leaves it; `changes` are of evaluation.json, or of the run (ABOUT_RUN)."""
     folder = root / run_id
     folder.mkdir()
     prints = {"data": "d", "d": "d", "tokenizer": tokenizer, "model": model, "selection": run_id}
     about = {"rule": {}, "rows": 9, "heldout_rows": 4, "judge_rows": 0, "truncated_rows": 0, "control_of": None, "scoring_seconds": 1.0}
     where = {"dataset": "demo", "selection": "best", "version": 1, "score_id": "tiny", "model": model, "max_length": 64}
     layout = {"layout": "plain", "own_logits": False, "settings": Settings(), "code": "0", "created": "2026-01-02T03:04:05+00:00"}
-    write_run(folder, Run(run_id=run_id, name=run_id, fingerprints=prints, **about, **where, **layout))
+    own_about = {name: changes.pop(name) for name in ABOUT_RUN if name in changes}
+    write_run(folder, Run(run_id=run_id, name=run_id, fingerprints=prints, **about | where | layout | own_about))
     own, neutral = tables()
     own = own if rows is None else rows
     own.to_parquet(folder / "evaluation_rows.parquet", index=False)
@@ -100,6 +104,14 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     cannot = compare([one, a_run(tmp_path, "four", tables()[0].drop(columns=["judge_tuned", "judge_base"]), can_tell=False)])
     assert [note for note in cannot.notes if note.startswith("four: ") and "the judge cannot tell" in note]
     assert not [one for one in cannot.table if (one.measure, one.run) == ("win_rate", "four")]
+
+
+def test_runs_are_put_in_order(tmp_path):
+    given = [("c2", "random", "two"), ("f", "full", "one"), ("one", "run", "one"), ("two", "run", "two"), ("c", "random", "one")]
+    runs = [read_run(a_run(tmp_path, run_id, role=role, group=group)) for run_id, role, group in given]
+    # the first that is no control, its own control and full set, then the others as they were named
+    assert [run.run_id for run in in_order(runs)] == ["one", "c", "f", "c2", "two"]
+    assert [run.run_id for run in in_order(runs[:2])] == ["c2", "f"]  # controls alone
 
 
 def test_bad_input(tmp_path):

@@ -23,21 +23,25 @@ def evaluate(
         str | None, typer.Option(help="Judge by this sequence-classification model instead of the base's states.")
     ] = None,
     bart_model: Annotated[str | None, typer.Option(help="Add BARTScore by this sequence-to-sequence model.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Take the margins by row, too, that Explore shows beside the rewards.")] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a finished run against its base: alignment, generalisation, cost."""
     folder = context.obj.existing_run(run_id)
     from deft_core.lm.evaluation import evaluate_run
+    from deft_core.lm.row_margins import measure
 
     with ProgressLine() as line:
         found = evaluate_run(folder, reward_model=reward_model, bart_model=bart_model, say=line.show)
+        if rows:
+            measure(folder, line.show)
     if as_json:
         print_values(found, as_json)
         return
     for section in ("alignment", "generalisation"):
-        rows = [_row(name, figures) for name, figures in found[section].items()]
+        lines = [_row(name, figures) for name, figures in found[section].items()]
         judge = [{"measure": "judge accuracy", "base": cell(found["judge"]["accuracy"]), "tuned": "", "difference": ""}]
-        print_rows(section, rows + judge if section == "alignment" else rows, as_json)
+        print_rows(section, lines + judge if section == "alignment" else lines, as_json)
     print_values({"judge": found["judge"]["words"]} | _costs(found["cost"]), as_json)
 
 

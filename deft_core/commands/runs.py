@@ -34,9 +34,11 @@ def _row(one: Any) -> dict[str, Any]:
     about, progress = one.run, one.progress
     row = {"run": one.run_id, "status": one.status, "step": progress.step, "of": progress.of, "seconds_left": progress.seconds_left}
     if about is None:
-        return row | dict.fromkeys(("name", "selection", "method", "rows", "control_of", "created")) | {"problem": str(one.problem)}
-    described = {"name": about.name, "selection": f"{about.selection}@{about.version}", "method": about.settings.method, "rows": about.rows}
-    return row | described | {"control_of": about.control_of, "created": about.created, "problem": None}
+        nothing = dict.fromkeys(("name", "selection", "method", "rows", "control_of", "created"))
+        return row | nothing | {"problem": str(one.problem), "group": None, "role": None}
+    described = {"name": one.name, "selection": f"{about.selection}@{about.version}", "method": about.settings.method, "rows": about.rows}
+    described |= {"control_of": about.control_of, "created": about.created, "problem": one.problem and str(one.problem)}
+    return row | described | {"group": about.group, "role": about.role}
 
 
 @run.command("show")

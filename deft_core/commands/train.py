@@ -1,11 +1,12 @@
-"""`deft train`: starts a fine-tuning run on a saved selection, and its random control."""
+"""`deft train`: starts a fine-tuning run on a saved selection, and those it is held against."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,40 +34,57 @@ def train(
     eval_steps: Annotated[int | None, typer.Option(help="Steps from one evaluation to the next; else five in all.")] = None,
     eval_rows: Annotated[int, typer.Option(help="Held-out prompts that evaluations look at.")] = 64,
     lora_rank: Annotated[int, typer.Option(help="Rank of LoRA adapters; 0: all weights learn.")] = 0,
-    control: Annotated[str | None, typer.Option(help="random: also a run on as many rows of the same pool by chance.")] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to hold it against, may be given several times. random: as many rows of the same pool by chance; full: all rows of "
+            "that pool; unguided: the same without guidance."
+        ),
+    ] = None,
+    other: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as run.json names it; several times.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the run.")] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Start nothing: say what the run would take, and whether it fits.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow it until it has ended; it goes on whatever becomes of this command.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Start a fine-tuning run; it goes on by itself, in its turn."""
-    from deft_core.runs import launch, monitor
-    from deft_core.runs.prepare import prepare, prepare_control
+    from deft_core.runs import groups, launch, monitor
     from deft_core.runs.spec import Settings
 
-    if control not in (None, "random"):
-        raise InputError("--control random, or none", repr(control), "Leave it out, or write --control random.")
-    settings = Settings(
-        method=method,
-        guidance=_guidance(guidance),
-        epochs=epochs,
-        steps=steps,
-        lr=lr,
-        beta=beta,
-        seed=seed,
-        eval_steps=eval_steps,
-        eval_rows=eval_rows,
-        lora_rank=lora_rank,
+    settings = Settings.from_dict(
+        {
+            "method": method,
+            "guidance": _guidance(guidance),
+            "epochs": epochs,
+            "steps": steps,
+            "lr": lr,
+            "beta": beta,
+            "seed": seed,
+            "eval_steps": eval_steps,
+            "eval_rows": eval_rows,
+            "lora_rank": lora_rank,
+        }
+        | dict(_setting(text) for text in other or [])
     )
-    run = prepare(context.obj, selection, settings, name=name)
-    runs = [run.run_id, *([prepare_control(context.obj, run.run_id, seed=seed).run_id] if control else [])]
-    for run_id in runs:
+    if preflight:
+        from deft_core.commands.preflight import say
+
+        say(context.obj, selection, settings, as_json)
+        return
+    group = groups.prepare_group(context.obj, selection, settings, control or [], name=name)
+    for run_id in group.runs:
         launch.start(context.obj, run_id)
-    folders = [context.obj.run(run_id) for run_id in runs]
+    folders = [context.obj.run(run_id) for run_id in group.runs]
     if wait:
         _follow(folders)
-    report = {"run": runs[0], "control": runs[1] if control else None, "status": monitor.status(folders[0])}
+    random = group.runs[1] if "random" in (control or []) else None
+    report = {"run": group.group, "control": random, "status": monitor.status(folders[0]), "group": list(group.runs)}
     print_values(report, as_json)
     if wait:
         _check_finished(folders)
@@ -79,6 +97,23 @@ def _guidance(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise InputError("--guidance as a number or auto", repr(text), "Write for example --guidance auto.") from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Name and value of a setting: a number, true, false or null as JSON has them, else a word."""
+    from dataclasses import fields
+
+    from deft_core.runs.spec import Settings
+
+    name, equals, value = text.partition("=")
+    known = [field.name for field in fields(Settings)]
+    if not equals or name not in known:
+        remedy = "Write for example --set gradient_checkpointing=true."
+        raise InputError(f"--set NAME=VALUE with one of {', '.join(known)}", repr(text), remedy)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _follow(folders: Sequence[Path]) -> None:

@@ -18,12 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deft_core import discrepancy, measures
-from deft_core.errors import ModelError, NotFoundError
 from deft_core.intervals import figure, flat
 from deft_core.lm import judging, models, reward_models
 from deft_core.lm.generation import Answer, end_tokens, greedy
@@ -32,6 +29,7 @@ from deft_core.lm.losses import Objective
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.readings import Answers, Side, at_rest, base_of_adapter, neutral_nats, own_kl, read_answers
 from deft_core.lm.reporting import peak_memory_bytes
+from deft_core.lm.sides import as_side, base_model, side_of_step, tuned_folder, tuned_model
 from deft_core.lm.tokens import TokenRow
 from deft_core.lm.train_step import TrainStep
 from deft_core.runs import metrics
@@ -66,7 +64,7 @@ def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Sa
     `check` is called every few rows, and may raise to stop.
     """
     say({"phase": "preparing the evaluation"})
-    tuned = _side(model, tokenizer)
+    tuned = side_of_step(model, tokenizer)
     found = material(folder, run, _language_model(model, tokenizer, run.model))
     found = replace(found, neutral=found.neutral[:NEUTRAL_ROWS])
     base = _base_of(tuned, run, tokenizer)
@@ -85,7 +83,7 @@ def during(heldout: Heldout, model: TrainStep, step: int, *, check: Check = lamb
     `check` is called every few rows, and may raise to stop.
     """
     run, about = heldout.run, heldout.material
-    tuned = _side(model, heldout.tokenizer)
+    tuned = side_of_step(model, heldout.tokenizer)
     base = _base_of(tuned, run, heldout.tokenizer)
     with at_rest(tuned.step, base.step):
         read = read_answers(tuned, about.rows, _beta(run), base=(base, heldout.states), count=lambda _: check())
@@ -107,14 +105,12 @@ def evaluate_run(
     """The model of a finished run beside its base, as evaluation.json has it; writes that and the two tables that it comes from."""
     began = time.monotonic()
     run = read_run(folder)
-    if not (folder / "model" / "config.json").is_file():
-        remedy = "Wait until it has finished, or go on with it: deft run resume."
-        raise NotFoundError(f"the trained model of {run.run_id} in {folder / 'model'}", "none", remedy)
+    tuned_folder(run, folder)
     say({"phase": "loading base and tuned model"})
-    base_lm, tuned_lm = _load(run, run.model, _unchanged(run)), _load(run, str(folder), folder / "model")
+    base_lm, tuned_lm = base_model(run), tuned_model(run, folder)
     d = discrepancy.read_table(folder)["d"].to_numpy(np.float64)
     about = material(folder, run, base_lm)
-    rows, neutral, answers = _read_both(_loaded(base_lm, run, d), _loaded(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
+    rows, neutral, answers = _read_both(as_side(base_lm, run, d), as_side(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
     judge = judging.judge(folder, run, base_lm, d, about, answers, reward_model, say)
     if judge.verdict.can_tell:
         rows["judge_base"], rows["judge_tuned"] = judge.answers
@@ -156,38 +152,13 @@ def _read_both(
 # models
 
 
-def _side(step: TrainStep, tokenizer: Any) -> Side:
-    budget = 512 if step.head.weight.device.type == "cpu" else 16_384  # as LanguageModel.batch_tokens, halved on a GPU that is training
-    return Side(step, tokenizer.eos_token_id, budget)
-
-
-def _load(run: Run, name: str, folder: Path) -> LanguageModel:
-    """In the precision of training: in bfloat16 the small steps of full fine-tuning would be rounded away."""
-    device = models.pick_device()
-    halves = device.type == "cuda" and run.settings.lora_rank > 0 and run.settings.dtype != "float32"
-    return models.load(name, folder, device, torch.bfloat16 if halves else torch.float32)
-
-
-def _loaded(lm: LanguageModel, run: Run, d: NDArray[np.float64]) -> Side:
-    return _side(TrainStep(lm.model, d, Objective(), 0.0, run.layout, run.own_logits), lm.tokenizer)
-
-
 def _base_of(tuned: Side, run: Run, tokenizer: Any) -> Side:
     """The base beside a model that may be trained already: without its adapter, or a copy that lives as long as this side."""
     if hasattr(tuned.step.model, "get_base_model"):  # peft
         return base_of_adapter(tuned)
     weight = tuned.step.head.weight
     lm = models.load(run.model, models.local_folder(run.model), weight.device, weight.dtype)
-    return replace(_loaded(lm, run, tuned.step.d.cpu().double().numpy()), end_token=tokenizer.eos_token_id)
-
-
-def _unchanged(run: Run) -> Path:
-    """The folder of the base, where its weights are those that the run began with."""
-    folder = models.local_folder(run.model)
-    known, found = run.fingerprints.get("model"), models.fingerprint(folder)[0]
-    if known not in (None, found):
-        raise ModelError(f"the base that {run.run_id} began with ({known})", f"{found} in {folder}", "Put back that model.")
-    return folder
+    return replace(as_side(lm, run, tuned.step.d.cpu().double().numpy()), end_token=tokenizer.eos_token_id)
 
 
 def _language_model(step: TrainStep, tokenizer: Any, name: str) -> LanguageModel:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deft_core.errors import InputError, first_line
@@ -15,10 +17,11 @@ from deft_core.lm.train_batch import TrainRow
 __all__ = ["read_rows"]
 
 
-def read_rows(path: Path, lm: LanguageModel, max_length: int) -> list[TrainRow]:
-    """The rows of input.parquet (or of a file like it), without reference; cut to `max_length` or the model's own context."""
+def read_rows(path: Path, lm: LanguageModel, max_length: int, ids: Collection[str] | None = None) -> list[TrainRow]:
+    """The rows of input.parquet (or of a file like it), or some of them, without reference; cut to `max_length` or the model's context."""
+    wanted = None if ids is None else pc.field("id").isin(pa.array(sorted(ids), pa.string()))
     try:
-        columns = pq.read_table(path, columns=["id", "prompt", "responses", "ranks", "scores"]).to_pydict()
+        columns = pq.read_table(path, columns=["id", "prompt", "responses", "ranks", "scores"], filters=wanted).to_pydict()
     except (OSError, pa.ArrowException) as error:
         found = first_line(error)
         raise InputError(f"the rows of a run in {path}", found, "Restore the run folder, or start the run again.") from None

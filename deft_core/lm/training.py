@@ -32,6 +32,7 @@ from deft_core.lm.run_rows import read_rows
 from deft_core.lm.train_batch import TrainRow
 from deft_core.lm.train_step import TrainStep, auto_omega
 from deft_core.lm.trainer import Interrupted, RunTrainer
+from deft_core.processes import machine
 from deft_core.runs import metrics
 from deft_core.runs.spec import Run, read_run
 from deft_core.status import Say
@@ -214,7 +215,7 @@ class _Training:
     def _start(self, trainer: RunTrainer) -> dict[str, Any]:
         learning = sum(parameter.numel() for parameter in trainer.step_model.parameters() if parameter.requires_grad)
         about = {"of": self.args.max_steps, "rows": self.about.rows, "processes": self.args.world_size, "parameters": learning}
-        about |= {"dtype": str(dtype_of(self.settings)).removeprefix("torch."), "omega": trainer.step_model.omega}
+        about |= {"dtype": str(dtype_of(self.settings)).removeprefix("torch."), "omega": trainer.step_model.omega, "machine": machine()}
         if self.settings.method == "pro":
             rows: list[TrainRow] = list(trainer.steps.rows)
             about["rows_without_scores"] = sum(not levels(row.ranks, row.scores, self.settings.gap)[1] for row in rows)

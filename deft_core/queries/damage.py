@@ -18,7 +18,7 @@ def damaged_file(view: View) -> Path | None:
 
 
 def files(view: View) -> list[Path]:
-    more = [path for path in (view.discrepancy, view.noise) if path]
+    more = [path for path in (view.discrepancy, view.noise, view.margins) if path]
     return [view.pairs, *view.parts, *view.what_ifs, *more]
 
 
@@ -29,6 +29,8 @@ def remedy(view: View, path: Path | None) -> str:
         return f"Import {view.dataset!r} again: {again}."
     if path is not None and path == view.noise:
         return f"Remove {path} and run `deft noise {view.dataset}`."
+    if path is not None and path == view.margins:
+        return f"Run `deft evaluate {path.parent.name} --rows`."
     if path in view.what_ifs:
         return f"Remove {path} and save that what-if again."
     if path is not None:

@@ -16,6 +16,7 @@ from deft_core.errors import InputError, first_line
 from deft_core.noise import stored
 from deft_core.queries import damage
 from deft_core.queries.view import View
+from deft_core.runs import margins
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -58,7 +59,7 @@ class Column:
 
 @contextmanager
 def connected(view: View) -> Iterator[DuckDBPyConnection]:
-    """A connection with the view `pairs_file`, its rows numbered, and where there are such, `scores_file`, one a what-if, `noise_file`."""
+    """A connection with the view `pairs_file`, its rows numbered, and where there are such: scores, one a what-if, noise, margins."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
         connection.read_parquet(patterns([view.pairs]), file_row_number=True).create_view("pairs_file")
         if view.parts:
@@ -67,6 +68,8 @@ def connected(view: View) -> Iterator[DuckDBPyConnection]:
             connection.read_parquet(patterns([path])).create_view(what_if_view(path))
         if view.noise:
             connection.read_parquet(patterns([view.noise])).create_view("noise_file")
+        if view.margins:
+            connection.read_parquet(patterns([view.margins])).create_view("margins_file")
         yield connection
 
 
@@ -97,6 +100,9 @@ def joined(connection: DuckDBPyConnection, view: View, more: Sequence[Expression
     if view.noise:
         rows = rows.join(connection.view("noise_file"), "id", how="left")
         names += stored.COLUMNS
+    if view.margins:
+        rows = rows.join(connection.view("margins_file"), "id", how="left")
+        names += margins.COLUMNS
     own = [_extra_value(name, kind).alias(alias) for alias, (name, kind) in own_columns(view).items()]
     return rows.select(*(ColumnExpression(name) for name in names), *own, *more)
 
@@ -105,8 +111,8 @@ def column_names(view: View) -> list[str]:
     """Every column that the view `pairs` has or could have, without opening a file."""
     what_ifs = [name for path in view.what_ifs for name in what_if_columns(path)]
     scores = [*SCORE_COLUMNS, *what_ifs] if view.parts else []
-    noise = stored.COLUMNS if view.noise else ()
-    return [*PAIR_COLUMNS, *SOURCE_SCORES, *scores, *noise, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
+    more = [*(stored.COLUMNS if view.noise else ()), *(margins.COLUMNS if view.margins else ())]
+    return [*PAIR_COLUMNS, *SOURCE_SCORES, *scores, *more, *own_columns(view), "prompt", "chosen", "rejected", "conversation"]
 
 
 def what_if_view(path: Path) -> str:
@@ -143,7 +149,7 @@ def column_kinds(view: View, rows: DuckDBPyRelation) -> list[Column]:
     own = own_columns(view)
     texts = [alias for alias, (_, kind) in own.items() if kind not in _SQL_TYPES]
     categories = _categories(rows, texts) | {"split", "source"} | {alias for alias in own if own[alias][1] == "boolean"}
-    categories |= {name for name, kind in stored.COLUMNS.items() if kind == "category"}
+    categories |= {name for name, kind in (*stored.COLUMNS.items(), *margins.COLUMNS.items()) if kind == "category"}
     kinds = {"id": "id"} | dict.fromkeys(texts, "text") | dict.fromkeys(categories, "category")
     return [Column(name, kinds.get(name, "number")) for name in rows.columns]
 

@@ -61,7 +61,7 @@ def locked(view: View, memory_mb: int, flipped: pa.Table | None = None) -> Itera
         if view.parts:
             held.append(_register(connection, "scores_file", view.parts))
         held += [_register(connection, what_if_view(path), [path]) for path in view.what_ifs]
-        held += [_register(connection, "noise_file", [view.noise])] if view.noise else []
+        held += [_register(connection, name, [path]) for name, path in (("noise_file", view.noise), ("margins_file", view.margins)) if path]
         text = "array_to_string(list_transform(prompt, lambda message: message.role || ': ' || message.content), chr(10) || chr(10))"
         bodies = [duckdb.SQLExpression(text).alias("prompt"), duckdb.SQLExpression("responses[1]").alias("chosen")]
         bodies.append(duckdb.SQLExpression("responses[-1]").alias("rejected"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deft_core.errors import NotFoundError
+from deft_core.errors import InputError, NotFoundError
 from deft_core.noise import stored
+from deft_core.runs import margins
+from deft_core.runs.spec import read_run
 from deft_core.workspace import Workspace
 
 __all__ = ["NEWEST", "View", "open_view", "pairs_version", "version"]
@@ -26,16 +28,32 @@ class View:
     extra: tuple[tuple[str, str], ...]  # the source's other columns: name, kind
     what_ifs: tuple[Path, ...] = ()  # saved reward columns under another d; each file is called after its column
     noise: Path | None = None  # the noise columns, where they are of the dataset as it is
+    margins: Path | None = None  # a run's margins by row
 
 
-def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST) -> View:
-    """The dataset with the named score set, the newest one (without scores where there is none), or none at all."""
+def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST, run_id: str | None = None) -> View:
+    """The dataset with the named score set, the newest one (without scores where there is none), or none at all.
+
+    With a run, what that made of single rows as well.
+    """
     info = workspace.dataset_info(dataset)
     if score_id == NEWEST:
         score_id = next(iter(workspace.score_ids(dataset)), None)
     parts, table, what_ifs = _score_files(workspace, dataset, score_id) if score_id else ((), None, ())
     extra = tuple((str(name), str(kind)) for name, kind in info.get("extra_columns", {}).items())
-    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra, what_ifs, stored.current(workspace, dataset))
+    noise, of_run = stored.current(workspace, dataset), _margins(workspace, dataset, run_id) if run_id else None
+    return View(dataset, score_id, workspace.pairs(dataset), parts, table, extra, what_ifs, noise, of_run)
+
+
+def _margins(workspace: Workspace, dataset: str, run_id: str) -> Path:
+    folder = workspace.existing_run(run_id)
+    run, path = read_run(folder), folder / margins.FILE
+    if run.dataset != dataset:
+        raise InputError(f"a run on {dataset!r}", f"{run_id}, which is on {run.dataset!r}", "Choose a run on this dataset, or none.")
+    if not path.is_file():
+        remedy = f"They are taken after its evaluation; `deft evaluate {run_id} --rows` takes them now."
+        raise NotFoundError(f"margins by row of {run_id}", f"no {path}", remedy)
+    return path
 
 
 def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tuple[Path, ...], Path | None, tuple[Path, ...]]:
@@ -50,11 +68,17 @@ def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tup
 
 
 def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
-    """Changes whenever the data, their noise columns, the parts of the score set or its saved what-ifs do (not with its status).
+    """Changes whenever the data, their noise columns, a run's margins, the score set's parts or its saved what-ifs do (not its status).
 
     Costs one `stat` a file.
     """
-    files = [view.pairs, view.pairs.with_name("dataset.json"), *view.parts, *view.what_ifs, *([view.noise] if view.noise else [])]
+    files = [
+        view.pairs,
+        view.pairs.with_name("dataset.json"),
+        *view.parts,
+        *view.what_ifs,
+        *(path for path in (view.noise, view.margins) if path),
+    ]
     if view.score_id:
         folder = workspace.score_set(view.dataset, view.score_id)
         files += [folder / "score.json", folder / "discrepancy.parquet"]

@@ -1,9 +1,11 @@
-"""The random control of a run: as many rows by chance, from the pool the run's own rule drew from.
+"""What a run is held against: as many rows by chance from the pool the run's own rule drew from, or all of that pool.
 
 The same condition, drops and flips, as they were when the selection was saved; no rows kept by hand, since those are a choice.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from deft_core.rule import Rule
 from deft_core.selections import Saved
 from deft_core.workspace import Workspace
 
-__all__ = ["control_rows", "control_rule", "decisions_of"]
+__all__ = ["Pool", "control_rows", "control_rule", "decisions_of", "pool_of", "pool_rows"]
 
 
 def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
@@ -35,11 +37,36 @@ def control_rule(saved: Saved, count: int, seed: int) -> Rule:
 
 def control_rows(workspace: Workspace, saved: Saved, score_id: str, count: int, seed: int) -> pd.DataFrame:
     """`count` rows of the pool, or all where there are fewer: id, flipped; by id."""
+    pool = pool_of(workspace, saved, score_id)
+    return pool.named(selection.control(pool.members, pool.ids, count, seed))
+
+
+def pool_rows(workspace: Workspace, saved: Saved, score_id: str) -> pd.DataFrame:
+    """All rows of the pool: id, flipped; by id."""
+    pool = pool_of(workspace, saved, score_id)
+    return pool.named(pool.members)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What a selection's rule drew from when it was saved, without the rows dropped by hand."""
+
+    table: pd.DataFrame  # the light table, flipped rows turned round
+    ids: selection.Ids
+    decisions: Decisions
+    members: selection.Mask
+
+    def named(self, rows: selection.Mask) -> pd.DataFrame:
+        drawn = np.sort(self.table["id"].to_numpy(dtype=object)[rows])
+        return pd.DataFrame({"id": drawn, "flipped": np.isin(drawn, list(self.decisions.flipped))})
+
+
+def pool_of(workspace: Workspace, saved: Saved, score_id: str) -> Pool:
     view = queries.open_view(workspace, saved.dataset, score_id)
+    whole = queries.light_table(view)  # first: it says which file is damaged
     decisions = decisions_of(workspace, saved)
-    table = flips.flipped_table(queries.light_table(view), view, decisions.flipped)
+    table = flips.flipped_table(whole, view, decisions.flipped)
     ids = selection.Ids(table["id"])
     where = selecting.where_mask(view, saved.rule.where, ids, decisions) if saved.rule.where else None
     members = selection.control_pool(selection.pool(table, saved.rule, where), decisions, ids)
-    drawn = np.sort(table["id"].to_numpy(dtype=object)[selection.control(members, ids, count, seed)])
-    return pd.DataFrame({"id": drawn, "flipped": np.isin(drawn, list(decisions.flipped))})
+    return Pool(table, ids, decisions, members)

@@ -42,9 +42,12 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """(events from this byte on, the byte to go on from); a last line that is still being written waits."""
-    return read_lines_from(folder / "metrics.jsonl", offset)
+def read(folder: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[Event], int]:
+    """(events from this byte on, the byte to go on from); a last line that is still being written waits.
+
+    With `most_bytes` about so much of the file, and the same offset where nothing more is whole.
+    """
+    return read_lines_from(folder / "metrics.jsonl", offset, most_bytes)
 
 
 def standing(events: Iterable[Event]) -> list[Event]:

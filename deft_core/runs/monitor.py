@@ -9,20 +9,28 @@ lost                           the process is gone without a word: killed, out o
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+import psutil
 
 from deft_core.errors import DeftError
 from deft_core.processes import alive
+from deft_core.runs import labels
+from deft_core.runs.labels import Labels
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["LIVE", "STATES", "Listed", "Progress", "last_words", "listing", "log_tail", "progress", "status"]
+__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "last_words", "listing", "log_tail"]
+__all__ += ["listed", "progress", "status", "suspended"]
 
 STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
 LIVE = ("queued", "running")
 _TAIL_BYTES = 65_536
+_TOLD_BY = ("run.json", "status.json", "exit.json", "stop.json", "labels.json")  # what a line of the list comes from
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Progress:
     seconds: float  # in all processes so far
     seconds_left: float | None = None  # known while it runs
     pairs_per_second: float | None = None
+    done: int | None = None  # of what the phase counts, and of how many
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,11 @@ class Listed:
     progress: Progress
     run: Run | None
     problem: DeftError | None = None
+    labels: Labels = Labels()  # noqa: RUF009  (frozen)
+
+    @property
+    def name(self) -> str:
+        return self.labels.name_of(self.run) if self.run else self.run_id
 
 
 def status(folder: Path) -> str:
@@ -75,7 +90,20 @@ def progress(folder: Path) -> Progress:
     live = status(folder) == "running"
     left, rate = (said.get(name) if live else None for name in ("seconds_left", "pairs_per_second"))
     counted = int(said.get("step", 0)), int(said.get("of", 0))
-    return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate)
+    phase = (said.get("done"), said.get("total")) if live and said.get("counted") == said.get("phase") else (None, None)
+    return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate, *phase)
+
+
+def suspended(folder: Path) -> bool:
+    """Whether a signal (SIGSTOP, Ctrl-Z) holds the process of a run that lives: it does nothing until another one lets it go on."""
+    said = _read(folder / "status.json")
+    with suppress(psutil.NoSuchProcess):
+        return (
+            bool(said)
+            and alive(int(said["pid"]), float(said["started"]))
+            and psutil.Process(int(said["pid"])).status() == psutil.STATUS_STOPPED
+        )
+    return False
 
 
 def last_words(folder: Path) -> tuple[str, str] | None:
@@ -94,15 +122,51 @@ def last_words(folder: Path) -> tuple[str, str] | None:
 
 def listing(workspace: Workspace) -> list[Listed]:
     """Every run, newest first; those that cannot be read at the end."""
-    found = [_listed(workspace.run(run_id)) for run_id in workspace.run_ids()]
-    return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
+    return Listing(workspace).read()
 
 
-def _listed(folder: Path) -> Listed:
+class Listing:
+    """The list of runs for who asks again and again: a run that has ended is read once, unless its files change. For all threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self._lock = workspace, Lock()
+        self._ended: dict[str, tuple[object, Listed]] = {}  # with what its files were
+
+    def read(self) -> list[Listed]:
+        """Every run, newest first; those that cannot be read at the end."""
+        with self._lock:
+            known, self._ended = self._ended, {}
+            found = [self._line(self.workspace.run(run_id), known) for run_id in self.workspace.run_ids()]
+        return sorted(found, key=lambda one: (one.run.created if one.run else "", one.run_id), reverse=True)
+
+    def _line(self, folder: Path, known: dict[str, tuple[object, Listed]]) -> Listed:
+        files = [_file(folder / name) for name in _TOLD_BY]
+        before = known.get(folder.name)
+        line = before[1] if before and before[0] == files else listed(folder)
+        if line.status not in LIVE:
+            self._ended[folder.name] = (files, line)
+        return line
+
+
+def _file(path: Path) -> tuple[int, int, int] | None:
+    """By what a file that is replaced is known."""
     try:
-        return Listed(folder.name, status(folder), progress(folder), read_run(folder))
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def listed(folder: Path) -> Listed:
+    """One run as the list has it."""
+    try:
+        found = Listed(folder.name, status(folder), progress(folder), read_run(folder))
     except DeftError as error:
         return Listed(folder.name, "lost", Progress(0, 0, "", 0.0), None, error)
+    try:
+        return replace(found, labels=labels.read(folder))
+    except DeftError as error:  # of a name or a note: the run itself is whole
+        return replace(found, problem=error)
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

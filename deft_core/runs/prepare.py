@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -22,40 +23,101 @@ from deft_core import selections
 from deft_core.errors import InputError, NotFoundError
 from deft_core.flips import swapped
 from deft_core.preferences import SCHEMA
-from deft_core.runs.control import control_rows, control_rule, decisions_of
+from deft_core.rule import Rule
+from deft_core.runs import margins
+from deft_core.runs.control import control_rows, control_rule, decisions_of, pool_rows
 from deft_core.runs.spec import Run, Settings, read_run, write_run
 from deft_core.selection import Ids, control
 from deft_core.selections import Saved
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["REFERENCE", "ROWS", "prepare", "prepare_control"]
+__all__ = ["REFERENCE", "ROWS", "Source", "check_enough", "for_all_rows", "held_out"]
+__all__ += ["prepare", "prepare_control", "prepare_full", "prepare_unguided", "source"]
 
 ROWS = pa.schema([SCHEMA.field(name) for name in ("id", "split", "source", "prompt", "responses", "ranks", "scores")])
 REFERENCE = pa.schema([("id", pa.string()), ("logps", pa.list_(pa.float64()))])  # summed, of each response, best first
 _ABOUT = ("model", "max_length", "layout", "own_logits")
+_SCORED_FOR = ("run", "unguided")  # the others' rows are chosen without scores
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a run of a selection is made from, checked: it is as it was when the selection was saved, and the model is there."""
+
+    saved: Saved
+    score_id: str
+    about: dict[str, Any]  # model, max_length, layout, own_logits and the rest of score.json
+    fingerprints: dict[str, str | None]
+
+
+def source(workspace: Workspace, reference: str) -> Source:
+    """Of a selection (name, name@2); raises what a run of it would be refused for."""
+    saved = selections.read(workspace, *selections.parse(reference))
+    return _source(workspace, saved, _score_id(workspace, saved))
+
+
+def _source(workspace: Workspace, saved: Saved, score_id: str) -> Source:
+    about = read_json(workspace.score_set(saved.dataset, score_id) / "score.json", _ABOUT)
+    fingerprints = _fingerprints(workspace, saved, score_id) | {"selection": saved.fingerprint}
+    _check_model_folder(about["model"])
+    return Source(saved, score_id, about, fingerprints)
 
 
 def prepare(workspace: Workspace, reference: str, settings: Settings, *, name: str | None = None) -> Run:
     """The run of a selection (name, name@2), ready to be started."""
-    saved = selections.read(workspace, *selections.parse(reference))
-    score_id = _score_id(workspace, saved)
+    made_from = source(workspace, reference)
+    saved = made_from.saved
     kept = selections.kept_rows(workspace, saved.name, saved.version)
     named = name or f"{saved.reference} {settings.method}"
-    return _written(workspace, saved, score_id, kept, settings, named, f"{saved.name[:50]}-{settings.method}", saved.rule.as_dict())
+    return _written(workspace, made_from, kept, settings, named, f"{saved.name[:50]}-{settings.method}", saved.rule.as_dict())
 
 
 def prepare_control(workspace: Workspace, parent_id: str, *, seed: int = 0, name: str | None = None) -> Run:
     """The random control of a run: as many rows of the same pool by chance, the same settings, steps and held-out rows, and its omega."""
-    parent = read_run(workspace.existing_run(parent_id))
-    saved = selections.read(workspace, parent.selection, parent.version)
-    rows = control_rows(workspace, saved, parent.score_id, parent.rows, seed)
+    parent, made_from = _parent(workspace, parent_id)
+    rows = control_rows(workspace, made_from.saved, parent.score_id, parent.rows, seed)
     settings = parent.settings
     if len(rows) < parent.rows:  # rows kept by hand are not in the pool
         settings = replace(settings, steps=settings.total_steps(parent.rows))
-    rule = control_rule(saved, parent.rows, seed).as_dict()
-    named, run_name = name or f"random control of {parent.name}", f"{saved.name[:50]}-control"
-    return _written(workspace, saved, parent.score_id, rows, settings, named, run_name, rule, parent.run_id)
+    rule = control_rule(made_from.saved, parent.rows, seed).as_dict()
+    named, stem = name or f"random control of {parent.name}", f"{parent.selection[:50]}-control"
+    return _written(workspace, made_from, rows, settings, named, stem, rule, parent, "random")
+
+
+def prepare_full(workspace: Workspace, parent_id: str, *, name: str | None = None) -> Run:
+    """All rows that the run's rule drew from, without those dropped by hand: as many epochs, the same settings otherwise, and its omega."""
+    parent, made_from = _parent(workspace, parent_id)
+    rows = pool_rows(workspace, made_from.saved, parent.score_id)
+    settings = for_all_rows(parent.settings, parent.rows, len(rows))
+    rule = Rule("random", made_from.saved.rule.by, fraction=1.0, where=made_from.saved.rule.where).as_dict()
+    named, stem = name or f"full set for {parent.name}", f"{parent.selection[:50]}-full"
+    return _written(workspace, made_from, rows, settings, named, stem, rule, parent, "full")
+
+
+def for_all_rows(settings: Settings, rows: int, all_rows: int) -> Settings:
+    """The settings of a run of so many rows for all of them: steps become epochs, and there are as many evaluations."""
+    steps = settings.total_steps(rows)
+    epochs = settings.epochs if settings.steps is None else steps / math.ceil(rows / settings.rows_per_step)
+    longer = replace(settings, steps=None, epochs=epochs)
+    every = settings.eval_steps and math.ceil(longer.total_steps(all_rows) * settings.eval_steps / steps)
+    return replace(longer, eval_steps=every)
+
+
+def prepare_unguided(workspace: Workspace, parent_id: str, *, name: str | None = None) -> Run:
+    """The same rows and settings without guidance."""
+    parent, made_from = _parent(workspace, parent_id)
+    if parent.settings.guidance == 0:
+        raise InputError(f"guidance that is on in {parent.run_id}", "none", "Leave out the run without guidance: it would be the same.")
+    rows = selections.kept_rows(workspace, parent.selection, parent.version)
+    named, stem = name or f"{parent.name} without guidance", f"{parent.selection[:50]}-unguided"
+    return _written(workspace, made_from, rows, replace(parent.settings, guidance=0.0), named, stem, parent.rule, parent, "unguided")
+
+
+def _parent(workspace: Workspace, run_id: str) -> tuple[Run, Source]:
+    """A run that others are to be held against, and what it was made from."""
+    parent = read_run(workspace.existing_run(run_id))
+    return parent, _source(workspace, selections.read(workspace, parent.selection, parent.version), parent.score_id)
 
 
 def _score_id(workspace: Workspace, saved: Saved) -> str:
@@ -72,31 +134,31 @@ def _score_id(workspace: Workspace, saved: Saved) -> str:
 
 def _written(
     workspace: Workspace,
-    saved: Saved,
-    score_id: str,
+    made_from: Source,
     kept: pd.DataFrame,
     settings: Settings,
     name: str,
     stem: str,
     rule: dict[str, Any],
-    control_of: str | None = None,
+    parent: Run | None = None,
+    role: str = "run",
 ) -> Run:
     """The folder, with run.json as the last file of it."""
+    saved, score_id, about = made_from.saved, made_from.score_id, made_from.about
     scores = workspace.score_set(saved.dataset, score_id)
-    about = read_json(scores / "score.json", _ABOUT)
-    fingerprints = _fingerprints(workspace, saved, score_id) | {"selection": saved.fingerprint}
-    _check_model_folder(about["model"])
-    _check_enough(kept, saved)
+    check_enough(kept, saved)
     run_id = f"{stem}-{uuid4().hex[:6]}"
     with workspace.new_folder(workspace.run(run_id)) as folder:
         flipped = decisions_of(workspace, saved).flipped | set(kept["id"][kept["flipped"]])
         pairs = workspace.pairs(saved.dataset)
         _copy_rows(pairs, folder / "input.parquet", set(kept["id"]), flipped, saved)
-        heldout, judge = _held_out(pairs, settings.eval_rows)
+        heldout, judge = held_out(pairs, settings.eval_rows)
         _copy_rows(pairs, folder / "heldout.parquet", heldout, flipped, saved, by_id=True)
         _copy_rows(pairs, folder / "judge.parquet", judge, flipped, saved)
+        dropped = margins.dropped_ids(pairs, kept["id"])
+        _copy_rows(pairs, folder / margins.DROPPED, dropped, flipped, saved)
         shutil.copyfile(scores / "discrepancy.parquet", folder / "discrepancy.parquet")
-        truncated = _copy_reference(scores, folder, list(kept["id"]), list(heldout), flipped, settings, about)
+        truncated = _copy_reference(scores, folder, list(kept["id"]), [*heldout, *dropped], flipped, settings, about)
         run = Run(
             run_id=run_id,
             name=name,
@@ -106,17 +168,19 @@ def _written(
             version=saved.version,
             score_id=score_id,
             **{key: about[key] for key in _ABOUT},
-            fingerprints=fingerprints,
+            fingerprints=made_from.fingerprints,
             rule=rule,
             rows=len(kept),
             heldout_rows=len(heldout),
             judge_rows=len(judge),
             truncated_rows=truncated,
             settings=settings,
-            control_of=control_of,
-            scoring_seconds=None if control_of else (read_status(scores) or {}).get("seconds"),
+            control_of=parent.run_id if parent and role == "random" else None,
+            scoring_seconds=(read_status(scores) or {}).get("seconds") if role in _SCORED_FOR else None,
             code=package_version("deft-studio"),
             omega=settings.guidance,
+            role=role,
+            group=parent.group if parent else run_id,
         )
         write_run(folder, run)
     return run
@@ -138,14 +202,14 @@ def _check_model_folder(model: str) -> None:
         raise InputError(f"the model in {model}, as it was scored", "no such folder", "Put the model back, or score with the one you have.")
 
 
-def _check_enough(kept: pd.DataFrame, saved: Saved) -> None:
+def check_enough(kept: pd.DataFrame, saved: Saved) -> None:
     """One row gives no mean to follow: its loss falls to nothing, and nothing can be told from that."""
     if len(kept) < 2:
         found = f"{len(kept)} row{'s' if len(kept) != 1 else ''} in {saved.reference}"
         raise InputError("a selection of at least 2 rows to train on", found, "Widen its rule or its condition, and save it again.")
 
 
-def _held_out(pairs: Path, most: int) -> tuple[set[str], set[str]]:
+def held_out(pairs: Path, most: int) -> tuple[set[str], set[str]]:
     """(a sample of the rows held out, all rows of the judge split).
 
     The sample is the same for every run on the dataset, whatever its seed, so that runs can be compared prompt by prompt; a larger one
@@ -185,14 +249,14 @@ def _turned(batch: pa.RecordBatch | pa.Table, flipped: Collection[str]) -> pa.Re
 
 
 def _copy_reference(
-    scores: Path, folder: Path, kept: list[str], heldout: list[str], flipped: Collection[str], settings: Settings, about: dict[str, Any]
+    scores: Path, folder: Path, kept: list[str], others: list[str], flipped: Collection[str], settings: Settings, about: dict[str, Any]
 ) -> int | None:
     """How many of the kept rows lost tokens to the length limit, None where not all of them are scored.
 
-    Where all are, the base model's log-probabilities, of held-out rows too as far as they are there, need no second forward; unless
+    Where all are, the base model's log-probabilities, of the others too as far as they are there, need no second forward; unless
     training is to run in another precision than scoring did: log-ratios would not begin at 0.
     """
-    wanted = pc.field("id").isin(pa.array([*kept, *heldout], pa.string()))
+    wanted = pc.field("id").isin(pa.array([*kept, *others], pa.string()))
     parts = pads.dataset([str(part) for part in sorted(scores.glob("part-*.parquet"))], schema=_SCORED)
     table = parts.to_table(columns=_SCORED.names, filter=wanted).to_pandas().set_index("id")
     if not set(kept) <= set(table.index):

@@ -16,11 +16,12 @@ from typing import Any
 from deft_core.errors import DeftError, InputError
 from deft_core.workspace import read_json, write_json
 
-__all__ = ["METHODS", "RUN_KEYS", "SCHEDULES", "Run", "Settings", "read_run", "write_run"]
+__all__ = ["METHODS", "ROLES", "RUN_KEYS", "SCHEDULES", "Run", "Settings", "read_run", "write_run"]
 
 METHODS = ("dpo", "pro", "sft", "ipo", "simpo", "orpo")  # as lm.losses has them
 SCHEDULES = ("linear", "cosine", "constant_with_warmup", "constant")
 DTYPES = ("float32", "bfloat16")
+ROLES = ("run", "random", "full", "unguided")  # what a run is in its group; the last three are what the first is held against
 _WHOLE = {"steps": 1, "seed": 0, "rows_per_step": 1, "accumulation_tokens": 1, "eval_steps": 1, "eval_rows": 2, "new_tokens": 1}
 _WHOLE |= {"lora_rank": 0, "save_steps": 1}  # the least each may be
 _POSITIVE = ("epochs", "lr", "beta", "gap", "lora_alpha", "max_grad_norm")
@@ -82,6 +83,9 @@ class Settings:
             if value < _WHOLE.get(name, 0) or (name in _POSITIVE and value == 0):
                 least = "above 0" if name in _POSITIVE else f"of at least {_WHOLE.get(name, 0)}"
                 raise InputError(f"{name.replace('_', ' ')} {least}", f"{value:g}", "Give a larger number.")
+        for name, kind, words in (("gradient_checkpointing", bool, "true or false"), ("report_to", str, "a word")):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"{words} as {name}", repr(getattr(self, name)), "Give it like that.")
         if self.warmup > 1:
             raise InputError("warmup as a share of the steps, at most 1", f"{self.warmup:g}", "For 10 % give 0.1.")
 
@@ -144,10 +148,25 @@ class Run:
     control_of: str | None  # the run whose random control this is
     scoring_seconds: float | None  # what scoring the whole dataset took
     code: str  # version of this package
-    omega: float | None = None  # of the guidance term; None: measured in the first steps, a control's parent's when it starts
+    omega: float | None = None  # of the guidance term; None: measured in the first steps, or taken from the run it is held against
+    role: str = "run"  # one of ROLES
+    group: str = ""  # the first of the runs it was started with; a control's is its parent's, else it is alone
+
+    def __post_init__(self) -> None:
+        if self.control_of and self.role == "run":
+            object.__setattr__(self, "role", "random")
+        if not self.group:  # as in folders from before there were groups
+            object.__setattr__(self, "group", self.control_of or self.run_id)
+
+    @property
+    def omega_of(self) -> str | None:
+        """The run whose measured omega this one takes; None: its own."""
+        parent = self.control_of or self.group
+        return parent if parent != self.run_id else None
 
 
-RUN_KEYS = tuple(field.name for field in fields(Run))
+_LATER = ("role", "group")  # keys that older folders do not have
+RUN_KEYS = tuple(field.name for field in fields(Run) if field.name not in _LATER)
 
 
 def read_run(folder: Path) -> Run:
@@ -160,7 +179,8 @@ def read_run(folder: Path) -> Run:
         settings = Settings.from_dict(about["settings"])
     except (DeftError, AttributeError, TypeError) as error:
         raise InputError(f"settings of a run in {path}", str(error), "Restore the file, or delete this run.") from None
-    return Run(**{key: about[key] for key in RUN_KEYS} | {"settings": settings})
+    later = {key: about[key] for key in _LATER if key in about}
+    return Run(**{key: about[key] for key in RUN_KEYS} | later | {"settings": settings})
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -30,6 +30,7 @@ from deft_core.workspace import read_json, write_json
 __all__ = ["End", "Train", "main", "work"]
 
 _POLL_SECONDS = 0.5
+_log = logging.getLogger("deft.runs")
 
 
 class End(Protocol):
@@ -85,11 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given) != 1:
         explain(InputError("one run folder: python -m deft_core.runs.worker FOLDER", f"{len(given)} arguments", "Name the folder."))
         return 2
-    return work(Path(given[0]), _train, _evaluate)
+    return work(Path(given[0]), _train, _evaluate, _row_margins)
 
 
-def work(folder: Path, train: Train, evaluate: Evaluate) -> int:
-    """The whole life of the process; its exit code. `train` and `evaluate` are those of deft_core.lm, or stand in for them."""
+def work(folder: Path, train: Train, evaluate: Evaluate, margins: Evaluate = lambda folder, say: None) -> int:
+    """The whole life of the process; its exit code. `train`, `evaluate` and `margins` are those of deft_core.lm, or stand in for them."""
     stop = _Stop()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if int(os.environ.get("RANK", "0")):
@@ -100,7 +101,7 @@ def work(folder: Path, train: Train, evaluate: Evaluate) -> int:
         run = read_run(folder)
         with queue.opened(folder.parent) as entries:
             queue.enlist(entries, folder, run, processes.identity())
-        ended = _lived(folder, run, train, evaluate, stop)
+        ended = _lived(folder, run, train, lambda folder, say: _measured(folder, evaluate, margins, say), stop)
         write_json(folder / "exit.json", asdict(ended) | processes.identity())
         write_json(folder / "status.json", read_json(folder / "status.json") | {"state": ended.state, "phase": ended.state})
     except (DeftError, OSError) as error:  # not this process's run, or a disk that takes no word
@@ -155,7 +156,7 @@ class _Saying:
 
 
 def _take_turn(folder: Path, run: Run, stop: _Stop) -> None:
-    """Returns when the run has a device, and a control its parent's omega."""
+    """Returns when the run has a device, and its omega where that is another run's."""
     while True:
         if stop():
             raise _Stopped
@@ -169,17 +170,17 @@ def _take_turn(folder: Path, run: Run, stop: _Stop) -> None:
 
 
 def _omega_known(folder: Path, run: Run) -> bool:
-    """Whether the run has its omega or may measure it. A control takes its parent's into run.json; where none will come, an error."""
-    if run.omega is not None or run.control_of is None or read_run(folder).omega is not None:
+    """Whether the run has its omega or may measure it; one that takes another's puts it into run.json. Where none will come, an error."""
+    if run.omega is not None or run.omega_of is None or read_run(folder).omega is not None:
         return True
-    parent = folder.parent / run.control_of
-    resolved, lives = parent / "resolved.json", run.control_of in queue.entries_of(folder.parent)
+    parent = folder.parent / run.omega_of
+    resolved, lives = parent / "resolved.json", run.omega_of in queue.entries_of(folder.parent)
     if resolved.is_file():
         write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
         return True
     if not lives:
         remedy = f"Resume that run first, or copy its resolved.json to {parent}."
-        raise InputError(f"the guidance weight that {run.control_of} measured, in {resolved}", "no such file", remedy)
+        raise InputError(f"the guidance weight that {run.omega_of} measured, in {resolved}", "no such file", remedy)
     return False
 
 
@@ -202,6 +203,18 @@ def _trained_and_evaluated(folder: Path, train: Train, evaluate: Evaluate, stop:
     evaluate(folder, say_or_stop)
 
 
+def _measured(folder: Path, evaluate: Evaluate, margins: Evaluate, say: Say) -> None:
+    """The evaluation; then margins by row, without which a run is finished too: stopped or failed, they are left out."""
+    evaluate(folder, say)
+    try:
+        margins(folder, say)
+    except _Stopped:
+        _log.info("stopped before the margins by row were known: `deft evaluate %s --rows` takes them", folder.name)
+    except Exception as error:
+        explain(_in_three_parts(error))
+        _log.warning("the margins by row could not be taken: `deft evaluate %s --rows` tries again", folder.name, exc_info=True)
+
+
 def _train(folder: Path, *, should_stop: Callable[[], bool], say: Say) -> End:
     from deft_core.lm import training
 
@@ -212,6 +225,12 @@ def _evaluate(folder: Path, say: Say) -> object:
     from deft_core.lm import evaluation
 
     return evaluation.evaluate_run(folder, say=say)
+
+
+def _row_margins(folder: Path, say: Say) -> object:
+    from deft_core.lm import row_margins
+
+    return row_margins.measure(folder, say)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deft_core.errors import DeftError
+from deft_core.runs import monitor, queue
 from deft_core.status import read_status
 from deft_core.workspace import Workspace, read_json
 
@@ -76,6 +77,29 @@ def noise_running(workspace: Workspace) -> list[NoiseState]:
         for name, status in found.items()
         if status.get("state") == "running"
     ]
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """A run that is queued or running."""
+
+    run_id: str
+    name: str
+    state: str
+    progress: monitor.Progress
+
+
+def live_runs(workspace: Workspace) -> list[LiveRun]:
+    """Those under way, then those that wait, the next one first."""
+    entries = queue.entries_of(workspace.runs)
+    waiting = queue.waiting(entries)
+    found = [_live(workspace.run(run_id)) for run_id in (*(run_id for run_id in entries if run_id not in waiting), *waiting)]
+    return [one for one in found if one and one.state in monitor.LIVE]
+
+
+def _live(folder: Path) -> LiveRun | None:
+    listed = monitor.listed(folder)
+    return LiveRun(folder.name, listed.name, listed.status, listed.progress) if (folder / "run.json").is_file() else None
 
 
 def dataset_infos(workspace: Workspace) -> tuple[list[dict[str, Any]], dict[str, DeftError]]:

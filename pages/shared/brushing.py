@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from deft_core import charts
@@ -20,6 +21,8 @@ from pages.shared import resources, state
 from pages.shared.resources import Decided
 
 Found = TypeVar("Found")
+Floats = npt.NDArray[np.float64]
+Outline = tuple[tuple[float, float], ...]
 
 HEIGHT, SMALL_HEIGHT = 300, 210
 _BUTTONS = ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"]
@@ -87,9 +90,14 @@ class Look:
         return [column.name for column in self.columns if column.kind == kind]
 
 
-def histogram(look: Look, names: dict[str, str], brushed: str, title: str, height: int = SMALL_HEIGHT) -> None:
-    """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`."""
-    chart = f"histogram-{'-'.join(names.values())}"
+def histogram(
+    look: Look, names: dict[str, str], brushed: str, title: str, height: int = SMALL_HEIGHT, parts: Mapping[str, Mask] | None = None
+) -> None:
+    """Distributions of one or more columns (legend: column); a drawn box becomes a range of `brushed`.
+
+    With `parts` (legend: rows), each is of those rows alone.
+    """
+    chart = f"histogram-{'-'.join(dict.fromkeys(names.values()))}"
 
     key = state.drawing_key(chart, *look.shows)
 
@@ -99,16 +107,20 @@ def histogram(look: Look, names: dict[str, str], brushed: str, title: str, heigh
             state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == brushed, new)
 
     own = [rule for rule in look.rules if isinstance(rule, Between) and rule.column == brushed]
-    together = tuple(names.values())
+    together = tuple(dict.fromkeys(names.values()))
     axis = resources.axis(look.version, together, look.table)
-    series = {legend: _bars(look, name, together, own) for legend, name in names.items()}
+    series = {legend: _bars(look, name, together, own, parts[legend] if parts else None) for legend, name in names.items()}
     figure = charts.histogram(series, axis, title, drawn=(own[0].low, own[0].high) if own else None)
     figure.update_layout(height=height)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
 
 
-def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter]) -> charts.Bars:
+def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter], part: Mask | None) -> charts.Bars:
     """The distribution of a column on the axis of several; what was drawn on the chart itself does not narrow it."""
+    if part is not None:
+        passed = look.shown(but=own)
+        rows = np.flatnonzero(part if passed is None else part & passed)
+        return charts.binned(resources.numbers(look.table, name, rows), resources.axis(look.version, together, look.table))
     places = look.places(but=own)
     if places is None:
         return resources.all_bars(look.version, name, together, look.table)
@@ -144,8 +156,11 @@ def bars(look: Look, name: str) -> None:
     )
 
 
-def scatter(look: Look, x: str, y: str, colour: str) -> None:
-    """One column against another; a box or an outline filters all rows exactly, drawn as points or not."""
+def scatter(look: Look, x: str, y: str, colour: str, draw: Callable[[Ints, Floats, Floats, Outline], go.Figure] | None = None) -> None:
+    """One column against another; a box or an outline filters all rows exactly, drawn as points or not.
+
+    `draw` makes another figure of the rows drawn, their two values and what was drawn on it.
+    """
     chart = f"scatter-{x}-{y}"
 
     def is_own(rule: Filter) -> bool:
@@ -168,13 +183,17 @@ def scatter(look: Look, x: str, y: str, colour: str) -> None:
     own = [rule for rule in look.rules if is_own(rule)]
     rows, total = charts.sampled(resources.by_chance(look.version, (x, y), look.table), look.shown(but=own))
     xs, ys = (resources.numbers(look.table, name, rows) for name in (x, y))
-    titles = charts.title(x), charts.title(y)
-    axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
-    figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes).update_layout(height=HEIGHT)
+    if draw:
+        figure = draw(rows, xs, ys, _outline(own))
+    else:
+        titles = charts.title(x), charts.title(y)
+        axes = resources.axis(look.version, (x,), look.table), resources.axis(look.version, (y,), look.table)
+        figure = charts.scatter(xs, ys, titles, name=colour, rows=total, outline=_outline(own), axes=axes)
+    figure.update_layout(height=HEIGHT)
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode=("box", "lasso"), config=_TOOLS, alt=f"{y} against {x}")
 
 
-def _outline(own: Sequence[Filter]) -> tuple[tuple[float, float], ...]:
+def _outline(own: Sequence[Filter]) -> Outline:
     match own:
         case [Box(x=x, y=y), *_]:
             return (x.low, y.low), (x.high, y.low), (x.high, y.high), (x.low, y.high)

@@ -21,8 +21,12 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "discrepancy.py": ("Discrepancy", ":material/balance:", "Which tokens separate chosen from rejected, and how sure is that?"),
     "explore.py": ("Explore", ":material/bar_chart:", "How are the rewards distributed?"),
     "curate.py": ("Curate", ":material/content_cut:", "What do I keep, and what does that change?"),
+    "train.py": ("Train", ":material/model_training:", "What will this run do, and does it fit?"),
+    "runs.py": ("Runs", ":material/monitoring:", "Is it learning what I want?"),
+    "try_model.py": ("Try", ":material/chat:", "What does the model say now?"),
 }
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
+RUN_TICK_SECONDS = 1.0  # of the page of runs, while one lives
 LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
 LOGO = Path(__file__).with_name("logo.svg")  # the product's name
@@ -68,14 +72,15 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     with st.sidebar:
         _links()
         pickers, line = st.container(), st.container()
-    before = _tick(workspace)
+        _training_line(workspace)
+    before = _tick(workspace, file)
 
     def draw() -> None:
         for place in (pickers, line):
             place.empty()  # a fragment may fill a container outside of it only where it wrote something in the full run
         _guarded(lambda: _running_line(line, workspace))
         _guarded(lambda: body(_pickers(pickers, workspace)))
-        if _tick(workspace) != before:
+        if _tick(workspace, file) != before:
             st.rerun()  # the first has begun or the last has ended: draw with another timer, or with none
 
     st.fragment(draw, run_every=before)()
@@ -100,9 +105,11 @@ def lacks_data(frame: Frame) -> bool:
     return False
 
 
-def _tick(workspace: Workspace) -> float | None:
-    """Seconds until the page is drawn again; None where nothing runs."""
+def _tick(workspace: Workspace, file: str) -> float | None:
+    """Seconds until the page is drawn again; None where nothing runs. A run that trains changes the page of runs alone."""
     try:
+        if file == "runs.py" and activity.live_runs(workspace):
+            return RUN_TICK_SECONDS
         rows = [one.total for one in activity.running(workspace)] + [one.total for one in activity.noise_running(workspace)]
         jobs = [*job_resources.imports_now(workspace), *job_resources.exports_now(workspace)]
         if not rows and not jobs and not job_resources.scorer_lives(workspace):
@@ -172,6 +179,40 @@ def _pick_selection(workspace: Workspace, dataset: str) -> str | None:
         offered = list(dict.fromkeys([NONE, *([chosen] if chosen else []), *names]))
         widgets.pick("Selection", state.SELECTION, offered, chosen, format_func=lambda one: one or "none")
     return chosen or None
+
+
+def _training_line(workspace: Workspace) -> None:
+    """A line for each run that lives, in a fragment of its own: the rest of the page stays as it is while they train."""
+
+    def live() -> list[activity.LiveRun]:
+        try:
+            return activity.live_runs(workspace)
+        except DeftError:  # the page of runs says what is damaged
+            return []
+
+    before = bool(live())
+
+    def draw() -> None:
+        found = live()
+        for one in found:
+            if one.state == "running":
+                st.page_link(page("runs.py"), label=_training(one), icon=":material/sync:", query_params={state.RUN: one.run_id})
+        if waiting := sum(one.state == "queued" for one in found):
+            label, all_runs = f"{widgets.count(waiting, 'run')} waiting", {state.RUN: ""}
+            st.page_link(page("runs.py"), label=label, icon=":material/hourglass:", query_params=all_runs)
+        if bool(found) != before:
+            st.rerun()
+
+    st.fragment(draw, run_every=TICK_SECONDS if before else None)()
+
+
+def _training(one: activity.LiveRun) -> str:
+    """training best@1 dpo step 42 / 80, 1 min left"""
+    done = one.progress
+    if done.phase != "training":
+        return f"{widgets.plain(one.name)}: {widgets.plain(done.phase)}"
+    left = f", {duration(done.seconds_left)} left" if done.seconds_left else ""
+    return f"training {widgets.plain(one.name)} step {done.step:,} / {done.of:,}{left}"
 
 
 def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:

@@ -14,10 +14,10 @@ from pages.shared.frame import Frame
 from pages.shared.resources import MARKS, Decided
 
 
-def look_at(frame: Frame, rules: Sequence[Filter]) -> Look:
-    """The dataset chosen, through these filters."""
+def look_at(frame: Frame, rules: Sequence[Filter], run_id: str | None = None) -> Look:
+    """The dataset chosen, through these filters; with a run, what that made of the rows as columns."""
     assert frame.dataset
-    view = open_view(frame.workspace, frame.dataset, frame.score_id)
+    view = open_view(frame.workspace, frame.dataset, frame.score_id, run_id)
     version = resources.version(view)
     table = resources.light_table(version, view)
     decided = resources.decided(frame.workspace, view, version, table)

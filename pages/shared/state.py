@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from deft_core.errors import DeftError
 from deft_core.filters import Filter, from_text, to_text
+from deft_core.runs.spec import Settings
+
+if TYPE_CHECKING:
+    from deft_core.lm.trial import Trial
 
 # keys of the address
 DATASET, SCORES = "dataset", "scores"
@@ -22,13 +27,24 @@ FILTERS, ROW, PAGE, SORT = "filter", "row", "page", "sort"
 MEASURE, BRUSHED, CHARTS = "measure", "brush", "chart"
 RELATIONS, RELATED, RELATION = "relations", "related", "relation"  # the matrix: open, its columns, what it shows
 NOISE = "noise"  # the signal whose rows are shown
+RUN_ROWS = "of-run"  # the run whose margins stand beside the rows
 PLACES = "places"  # whether places in the kept set are told
 REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
+ACROSS = "over"  # what curves of several runs stand over
+TRY, TRY_ROW, TEMPERATURE, TRY_SEED, NEW_TOKENS = "try", "try-row", "temperature", "try-seed", "new-tokens"  # what is asked of models
 SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
 PANEL, TOP, ORDER, FIND, TOKEN, TOKEN_PAGE = "panel", "top", "order", "find", "token", "token-page"
 MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT = "mask", "without", "smooth", "only-source", "only-kept"  # another d
+RUN, COMPARE = "run", "compare"  # the run that is shown; those that are compared
+FIND_RUN, RUNS_PAGE = "find-run", "runs-page"
+SPAN, LOG, STEPS, SAMPLES_AT = "span", "log", "steps", "samples-at"  # how the curves and samples of a run are looked at
+OF_ONE_RUN = (COMPARE, STEPS, SAMPLES_AT)
 RULE = ("keep", "by", "fraction", "count", "value", "low", "high", "where", "seed", "strata", "within")  # the settings of a rule
+TRAIN_VERSION, TRAIN_NAME, ALSO = "train-version", "train-name", "also"  # of the selection that is trained on; what runs beside it
+TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields(Settings)}  # the settings of a run
 OF_ONE_DATASET = (
+    *(RUN_ROWS, TRY_ROW),
+    *(TRAIN_VERSION, TRAIN_NAME),
     *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
     *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
 )
@@ -37,8 +53,12 @@ OF_ONE_DATASET = (
 _REFUSED = "_refused"
 _ROUTED, _KEPT, _RENEWED, _FAILURE, _UPLOAD = "_routed", "_kept", "_renewed", "_failure", "_upload"
 _ALLOWED, _SAVED, _SHOWN = "_allowed", "_saved", "_shown"
+QUESTION, SYSTEM = "question", "system"  # what is typed on Try
+_REMEMBERED, _TRIAL = "_remembered", "_trial"
 COLUMN = "_column"  # the text box with the name of a what-if
 _ASKED, _SAID, _PLACE = "_asked", "_said", "_place"
+_PICKED_RUNS = "_picked-runs"
+_STARTED = "_started"
 
 
 def routed() -> bool:
@@ -50,8 +70,11 @@ def set_routed() -> None:
 
 
 def follow_address() -> None:
-    """A link to another dataset leaves behind what belonged to the one before."""
+    """A link to another dataset, or to another run, leaves behind what belonged to the one before."""
     kept: dict[str, list[str]] = st.session_state.setdefault(_KEPT, {})
+    if RUN in st.query_params and [st.query_params[RUN]] != kept.get(RUN, []):
+        for name in OF_ONE_RUN:
+            kept.pop(name, None)
     if DATASET in st.query_params and [st.query_params[DATASET]] != kept.get(DATASET, []):
         for name in OF_ONE_DATASET:
             kept.pop(name, None)
@@ -213,6 +236,11 @@ def take_drawing(chart: str, key: str) -> dict[str, Any]:
     return taken
 
 
+def looked_at(key: str) -> dict[str, Any]:
+    """What is picked in a table (`rows`, `columns`, `cells`), which stays picked."""
+    return dict(st.session_state.get(key, {}).get("selection", {}))
+
+
 def upload() -> str:
     """Where the copy of this session's upload lies."""
     return str(st.session_state.get(_UPLOAD, ""))
@@ -256,6 +284,27 @@ def place(row: str, here: int) -> int:
     return int(there)
 
 
+def picked_runs() -> list[str]:
+    """The runs whose boxes are ticked, to be compared."""
+    return list(st.session_state.get(_PICKED_RUNS, []))
+
+
+def pick_runs(run_ids: Sequence[str]) -> None:
+    st.session_state[_PICKED_RUNS] = list(dict.fromkeys(run_ids))
+
+
+def open_run(run_id: str) -> None:
+    """Shows a run as it is looked at first; none: the list."""
+    for name in OF_ONE_RUN:
+        put(name)
+    put(RUN, run_id)
+
+
+def compare_runs(*run_ids: str) -> None:
+    put(RUN)
+    put(COMPARE, *run_ids)
+
+
 def set_saved(came_of_it: str | DeftError) -> None:
     """What was saved or changed on disk, or why not; shown once, by the run that follows."""
     st.session_state[_SAVED] = came_of_it
@@ -264,6 +313,43 @@ def set_saved(came_of_it: str | DeftError) -> None:
 def take_saved() -> str | DeftError:
     came_of_it: str | DeftError = st.session_state.pop(_SAVED, "")
     return came_of_it
+
+
+def set_started(group: str) -> None:
+    """The group of runs that was just started; taken once, by the run that leads to it."""
+    st.session_state[_STARTED] = group
+
+
+def take_started() -> str:
+    return str(st.session_state.pop(_STARTED, ""))
+
+
+# Try: what is typed stays when another page is opened, and so do the answers
+
+
+def remember(name: str, text: str | None) -> None:
+    st.session_state.setdefault(_REMEMBERED, {})[name] = text
+
+
+def remembered(name: str) -> str | None:
+    """None where nothing was typed."""
+    text: str | None = st.session_state.get(_REMEMBERED, {}).get(name)
+    return text
+
+
+def set_trial(trial: Trial, colours: Sequence[str]) -> None:
+    st.session_state[_TRIAL] = (trial, list(colours))
+
+
+def trial() -> Trial | None:
+    """The question asked last, with its answers."""
+    found: tuple[Trial | None, list[str]] = st.session_state.get(_TRIAL, (None, []))
+    return found[0]
+
+
+def trial_colours() -> list[str]:
+    found: tuple[Trial | None, list[str]] = st.session_state.get(_TRIAL, (None, []))
+    return found[1]
 
 
 # an error met in a callback, shown by the run that follows

@@ -20,11 +20,15 @@ _STYLE = """<style>
   [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}  /* columns stand below each other there */
 }
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
+.st-key-train-halves {display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem 2.5rem}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .st-key-hidden-keys {display: none}
+.st-key-run-curves {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: .8rem}
+.st-key-try-answers {display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr)); gap: .8rem}
 [data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list
+HALVES = "train-halves"  # a container of two: side by side where there is room
 HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone
 
 
@@ -92,6 +96,17 @@ def figures_table(rows: pd.DataFrame) -> None:
 def figure(label: str, value: str, below: str, help: str | None = None) -> None:
     """One of a row of figures, with what it is of below it."""
     st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
+
+
+def table(values: Mapping[str, str]) -> None:
+    """Names and values, as they are, one below the other."""
+    cell = "padding:.12rem .8rem .12rem 0;vertical-align:top;border:none"
+    rows = "".join(
+        f'<tr style="border:none"><td style="{cell};opacity:.7;white-space:nowrap">{html(name)}</td>'
+        f'<td style="{cell};overflow-wrap:anywhere">{html(value)}</td></tr>'
+        for name, value in values.items()
+    )
+    st.html(f'<table style="font-size:.85rem;border:none">{rows}</table>')
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from deft_core import cli
 from deft_core.commands.evaluate import cell
+from deft_core.runs import margins
 from tests.lm.test_evaluation import finished, folder, one_thread  # noqa: F401  (fixtures)
 from tests.test_cli import deft, failing
 
@@ -27,6 +28,14 @@ def test_for_people_it_is_two_tables_the_judge_and_the_cost(evaluated):
     shown = CliRunner().invoke(cli.app, ["--workspace", str(evaluated.root), "evaluate", "made-1"]).stdout
     for words in ("accuracy implicit", "judge accuracy", "perplexity neutral", "The judge prefers the chosen", "training seconds", "20 s"):
         assert words in shown
+
+
+def test_the_margins_by_row_are_taken_where_they_are_asked_for(evaluated):
+    path = evaluated.run("made-1") / margins.FILE
+    deft(evaluated, "evaluate", "made-1")
+    assert not path.exists()
+    deft(evaluated, "evaluate", "made-1", "--rows")
+    assert path.exists()
 
 
 def test_a_run_that_is_not_there_or_not_trained(evaluated, capsys, monkeypatch):

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from deft_core import cli
 from deft_core.commands import train
-from deft_core.runs import launch, metrics, monitor, queue
+from deft_core.runs import device, launch, metrics, monitor, queue
 from deft_core.runs.spec import Settings, read_run
-from deft_core.workspace import write_json
+from deft_core.workspace import read_json, write_json
 from tests.runs.made import a_run, scored, select, until
 from tests.test_cli import deft, failing
 
@@ -34,7 +34,7 @@ def test_train_starts_a_run_and_waits(best):
     report = deft(
         best, "train", "best", "--method", "simpo", "--guidance", "auto", "--lora-rank", "4", "--seed", "3", "--name", "first", "--wait"
     )
-    assert list(report) == ["run", "control", "status"]
+    assert list(report) == ["run", "control", "status", "group"]
     assert (report["control"], report["status"]) == (None, "finished")
     run = read_run(best.run(report["run"]))
     assert (run.name, run.settings) == ("first", Settings("simpo", guidance=None, lora_rank=4, seed=3))
@@ -64,6 +64,38 @@ def test_a_control_runs_behind_it(best):
     assert ended[0][-1]["time"] < ended[1][0]["time"]
 
 
+def test_all_that_it_is_held_against_runs_behind_it_in_order(best):
+    report = deft(
+        best, "train", "best", "--guidance", "0.5", *("--control", "unguided", "--control", "full", "--control", "random"), "--wait"
+    )
+    runs = [read_run(best.run(run_id)) for run_id in report["group"]]
+    assert [run.role for run in runs] == ["run", "random", "full", "unguided"]
+    assert (report["run"], report["control"]) == (runs[0].run_id, runs[1].run_id)
+    began = [metrics.read(best.run(run.run_id))[0][0]["time"] for run in runs]
+    assert began == sorted(began)
+
+
+def test_preflight_starts_nothing_and_says_what_it_would_take(best, capsys, monkeypatch):
+    about = best.score_set("demo", "tiny") / "score.json"
+    write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
+    report = deft(best, "train", "best", "--epochs", "2", "--preflight")
+    assert list(report)[:6] == ["selection", "rows", "left_out", "steps", "evaluations", "tokens"]
+    # 8 rows, 4 a step, 2 epochs: 4 steps, an evaluation before the first and after each
+    assert (report["selection"], report["rows"], report["steps"], report["evaluations"], report["fits"]) == ("best@1", 8, 4, 5, True)
+    assert (report["memory"]["weights"], report["disk"]["peak_bytes"]) == (4 * 35_040, 24 * 35_040)
+    assert deft(best, "runs") == {"runs": []}
+    monkeypatch.setattr(device, "free_disk_bytes", lambda folder: 1.0)
+    code, err = failing(capsys, monkeypatch, "--workspace", best.root, "train", "best", "--preflight")
+    assert (code, "of disk" in err) == (1, True)
+
+
+def test_any_other_setting_can_be_given(best):
+    given = ("--set", "gradient_checkpointing=true", "--set", "accumulation_tokens=512", "--set", "schedule=cosine")
+    report = deft(best, "train", "best", *given, "--wait")
+    settings = Settings(gradient_checkpointing=True, accumulation_tokens=512, schedule="cosine")
+    assert read_run(best.run(report["run"])).settings == settings
+
+
 def test_without_waiting_it_returns_at_once(best):
     report = deft(best, "train", "best")
     assert report["status"] in ("queued", "running")
@@ -74,6 +106,9 @@ def test_without_waiting_it_returns_at_once(best):
     [
         (("best", "--guidance", "much"), "'much'"),
         (("best", "--control", "all"), "'all'"),
+        (("best", "--control", "unguided"), "guidance that is on"),
+        (("best", "--set", "speed=9"), "speed=9"),
+        (("best", "--set", "gamma"), "'gamma'"),
         (("best", "--method", "ppo"), "'ppo'"),
         (("none",), "'none'"),
         (("best", "--eval-rows", "1"), "eval rows"),
@@ -121,6 +156,7 @@ def test_runs_are_listed_shown_and_their_log_read(best):
     (row,) = deft(best, "runs")["runs"]
     assert (row["run"], row["status"], row["step"], row["of"]) == (folder.name, "finished", 3, 3)
     assert (row["selection"], row["method"], row["rows"], row["problem"]) == ("best@1", "dpo", 8, None)
+    assert (row["group"], row["role"]) == (folder.name, "run")
     shown = deft(best, "run", "show", folder.name)
     assert list(shown)[:4] == ["run", "status", "step", "metrics"]
     assert (shown["status"], shown["step"], shown["metrics"]) == ("finished", 3, {"loss": pytest.approx(1 / 3), "kl": 0.9})

@@ -7,7 +7,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("overview", "datasets", "discrepancy", "explore", "curate")
+PAGES = ("overview", "datasets", "discrepancy", "explore", "curate", "train", "runs", "try_model")
 ROWS = 60  # of the scored workspace
 
 

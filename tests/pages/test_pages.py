@@ -36,7 +36,7 @@ def test_a_page_of_a_dataset_without_scores(workspace: Workspace, name: str) -> 
     write_dataset(workspace, "plain", preferences(8))
     app = opened(name)
     assert not app.error
-    assert any(one.label.startswith(("Score", "Bring")) for one in app.button)
+    assert any(one.label.startswith(("Score", "Bring", "Train")) for one in app.button)
 
 
 def test_the_router_opens_the_overview(scored: Workspace) -> None:

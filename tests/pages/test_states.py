@@ -12,7 +12,8 @@ from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 UNKNOWN = "met something it does not know"
-BEGIN = dict.fromkeys(("discrepancy", "explore", "curate"), "There is no dataset yet") | {"overview": "", "datasets": ""}
+BEGIN = dict.fromkeys(("discrepancy", "explore", "curate", "train", "try_model"), "There is no dataset yet")
+BEGIN |= {"overview": "", "datasets": "", "runs": "There is no run yet"}
 STATES = [  # page, rows scored, what it says, a button it offers
     *(("discrepancy", done, "Click a bar, or search a token", None) for done in (0, 4, 16)),
     ("discrepancy", None, "this one has no scores yet", "Score it"),
@@ -22,6 +23,10 @@ STATES = [  # page, rows scored, what it says, a button it offers
     ("explore", 16, "Scoring was stopped at 16 of 60 rows", "Go on scoring"),
     *(("curate", done, "This dataset has no rewards yet: rows can be kept by other columns", "Save 2 rows") for done in (None, 0)),
     *(("curate", done, "", "Save 1 row") for done in (4, 16)),
+    ("train", None, "This dataset has no scores yet", "Score it"),
+    *(("train", done, "Nothing is selected yet", "Choose what to keep") for done in (0, 16)),
+    ("try_model", None, "There is no model to ask yet", "Score it"),
+    *(("try_model", done, "No run has finished yet", "Ask") for done in (0, 16)),
 ]
 TABS = {  # what each says; rows of its tables with a rule by turns, without scores, and with four rows scored
     "Borderline": ("", [[2, 10], [1, 2]]),
@@ -33,15 +38,16 @@ TABS = {  # what each says; rows of its tables with a rule by turns, without sco
     "Conflicts": ("No decision disagrees with this rule", [[], []]),
     "Versions": ("Nothing is saved yet", [[], []]),
 }
-LARGE = ("discrepancy", "explore", "curate")
+LARGE = ("discrepancy", "explore", "curate", "train")
 FILES = {  # file: the pages that need it, which name it
     **dict.fromkeys(("datasets/demo/pairs.parquet", "datasets/demo/dataset.json"), LARGE),
     **dict.fromkeys(("scores/demo/tiny/score.json", "scores/demo/tiny/part-00001.parquet"), LARGE),
-    **dict.fromkeys(("scores/demo/tiny/discrepancy.parquet", "scores/demo/tiny/counts.parquet"), ("discrepancy",)),
+    "scores/demo/tiny/discrepancy.parquet": ("discrepancy", "train"),
+    "scores/demo/tiny/counts.parquet": ("discrepancy",),
     **dict.fromkeys(("scores/demo/tiny/pooled-00001.npy", "scores/demo/tiny/head.npy"), ()),  # for what is asked on a click
-    "datasets/demo/overrides.jsonl": (),  # a torn line was never said to be saved
+    "datasets/demo/overrides.jsonl": ("train",),  # a torn line was never said to be saved; but a selection was made with it
     "datasets/demo/noise.parquet": ("curate",),
-    **dict.fromkeys(("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"), ("curate",)),
+    **dict.fromkeys(("selections/best/v1/selection.json", "selections/best/v1/kept.parquet"), ("curate", "train")),
 }
 NAMED_OTHERWISE = {"datasets/demo/noise.parquet": "The file of what was found is damaged"}
 
@@ -65,7 +71,8 @@ def test_an_empty_workspace_leads_to_data(workspace: Workspace, page: str) -> No
     if page == "datasets":
         assert len(app.get("file_uploader")) == 1
     else:
-        assert labels[:2] == ["Load the demo", "Choose a source"] if page == "overview" else labels == ["Bring data"]
+        first = {"overview": ["Load the demo", "Choose a source"], "runs": ["Train a model"]}.get(page, ["Bring data"])
+        assert labels[: len(first)] == first
 
 
 @pytest.mark.parametrize(("page", "done", "words", "button"), STATES)

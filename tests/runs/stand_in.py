@@ -5,6 +5,7 @@ hold    the step before which it waits, until a file `go` is there (asked to sto
 deaf    it never asks whether it should stop
 fail    the step that fails, and fault: deft, os or bug
 hold_evaluation    evaluation waits for the file `judge`
+margins    what taking the margins by row does: fail, or hold until it is asked to stop
 """
 
 import json
@@ -67,5 +68,16 @@ def evaluate(folder: Path, say) -> None:
     write_json(folder / "evaluation.json", {"evaluated": True})
 
 
+def measure(folder: Path, say) -> None:
+    plan = json.loads((folder / "plan.json").read_text()) if (folder / "plan.json").is_file() else {}
+    if plan.get("margins") == "fail":
+        raise ModelError("a base as it was", "another one", "Put it back.")
+    while plan.get("margins") == "hold":
+        write_json(folder / "holding.json", {"step": "margins"})
+        say({"phase": "margins by row"})
+        time.sleep(0.01)
+    (folder / "row_margins.parquet").touch()
+
+
 if __name__ == "__main__":
-    sys.exit(worker.work(Path(sys.argv[1]), train, evaluate))
+    sys.exit(worker.work(Path(sys.argv[1]), train, evaluate, measure))

@@ -34,7 +34,7 @@ def test_a_run_folder_holds_all_that_the_run_needs(workspace):
     folder = workspace.run(run.run_id)
     assert read_run(folder) == run
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("discrepancy.parquet", "heldout.parquet", "input.parquet", "judge.parquet", "reference.parquet", "run.json")
+        *("discrepancy.parquet", "dropped.parquet", "heldout.parquet", "input.parquet", "judge.parquet", "reference.parquet", "run.json")
     ]
     assert (run.name, run.selection, run.version, run.dataset, run.score_id, run.model) == ("a try", "best", 1, "demo", "tiny", "tiny")
     assert (run.max_length, run.layout, run.own_logits, run.control_of, run.omega) == (1024, "prefix-shared", False, None, 0.0)
@@ -70,7 +70,7 @@ def test_reference_log_probabilities_come_from_the_scores(workspace):
     run = prepare(workspace, "best", Settings())
     folder = workspace.run(run.run_id)
     reference, known = rows(folder, "reference")["logps"], logps(workspace)
-    assert set(reference.index) == set(rows(folder).index) | set(rows(folder, "heldout").index)
+    assert set(reference.index) == {row for name in ("input", "heldout", "dropped") for row in rows(folder, name).index}
     assert all(list(reference[row]) == list(known[row]) for row in reference.index)
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from deft_core.errors import InputError, NotFoundError
-from deft_core.runs import launch, metrics, monitor, queue
+from deft_core.runs import labels, launch, metrics, monitor, queue
 from deft_core.runs.spec import read_run, write_run
 from deft_core.status import read_status
 from deft_core.workspace import append_line, read_json, write_json
@@ -47,6 +47,32 @@ def nobody_is_left(workspace):
     yield
     for entry in queue.entries_of(workspace.runs).values():
         os.kill(entry["pid"], signal.SIGKILL)
+
+
+def test_margins_by_row_come_after_the_evaluation(workspace):
+    folder = a_run(workspace)
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+    assert (folder / "row_margins.parquet").exists()
+
+
+def test_a_run_without_them_has_finished_too(workspace):
+    folder = a_run(workspace)
+    plan(folder, margins="fail")
+    start(workspace, folder)
+    assert ended(folder) == "finished"
+    log = (folder / "log.txt").read_text()
+    assert "a base as it was" in log and f"deft evaluate {folder.name} --rows" in log
+    assert monitor.last_words(folder) is None
+
+
+def test_asked_to_stop_while_they_are_taken_it_has_finished(workspace):
+    folder = a_run(workspace)
+    plan(folder, margins="hold")
+    start(workspace, folder)
+    holding(folder, "margins")
+    assert launch.stop(workspace, folder.name) == "finished"
+    assert not (folder / "row_margins.parquet").exists()
 
 
 def test_a_run_goes_its_way(workspace):
@@ -374,6 +400,24 @@ def test_runs_are_listed_newest_first_and_a_damaged_one_with_its_problem(workspa
     assert [one.status for one in found] == ["stopped", "stopped", "lost"]
     assert "damaged" in str(found[2].problem)
     assert found[0].run == read_run(first)
+
+
+def test_a_list_that_is_read_again_reads_what_has_changed_alone(workspace, monkeypatch):
+    first, second = a_run(workspace), a_run(workspace)
+    listing, read, asked = monitor.Listing(workspace), monitor.read_run, []
+    before = listing.read()
+    monkeypatch.setattr(monitor, "read_run", lambda folder: (asked.append(folder.name), read(folder))[1])
+    assert listing.read() == before and not asked
+    labels.change(second, name="the better one", tags=["seed 1"])
+    found = {one.run_id: one for one in listing.read()}
+    assert asked == [second.name]
+    assert (found[second.name].name, found[second.name].labels.tags) == ("the better one", ("seed 1",))
+    assert found[first.name].name == read(first).name
+    (second / "labels.json").write_text("{half")
+    damaged = next(one for one in listing.read() if one.run_id == second.name)
+    assert "labels.json" in str(damaged.problem) and damaged.run == read(second)
+    launch.delete(workspace, first.name)
+    assert [one.run_id for one in listing.read()] == [second.name]
 
 
 def test_the_end_of_a_long_log(tmp_path):
