@@ -18,7 +18,6 @@ import typer
 from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, refused, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
-from deft_core.lm.default_model import DEFAULT_MODEL
 from deft_core.status import duration
 from deft_core.terminal import ProgressLine, explain, print_rows, print_values, say
 from deft_core.workspace import Workspace, default_root
@@ -145,7 +144,7 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 def score(
     context: typer.Context,
     name: Name,
-    model: Model = DEFAULT_MODEL,
+    model: Model = "smollm2-135m",
     limit: Limit = None,
     batch_tokens: BatchTokens = None,
     max_length: MaxLength = 1024,

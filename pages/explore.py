@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -89,12 +88,13 @@ def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGen
     with st.container(horizontal=True, gap="large"):
         widgets.figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
-            margin = look.values("reward_margin")
-            above = (np.count_nonzero(margin > 0) + np.count_nonzero(margin == 0) / 2) / max(1, len(margin))
+            margin = look.tally("reward_margin")
+            above = (margin.above + margin.at / 2) / max(1, margin.rows)
             for side in ("chosen", "rejected"):
-                rewards = look.values(f"reward_{side}")
-                widgets.figure(f"mean reward, {side}", f"{rewards.mean():.4f}" if len(rewards) else "–", f"{len(rewards):,} scored")
-            widgets.figure("chosen above rejected", f"{above:.1%}" if len(margin) else "–", "ties count half")
+                rewards = look.tally(f"reward_{side}")
+                mean = "–" if rewards.mean is None else f"{rewards.mean:.4f}"
+                widgets.figure(f"mean reward, {side}", mean, f"{rewards.rows:,} scored")
+            widgets.figure("chosen above rejected", f"{above:.1%}" if margin.rows else "–", "ties count half")
             certainty.figures(placed)
             _cut(look)
         d = st.container(width="content", gap=None)

@@ -208,7 +208,7 @@ class _Training:
         """Whether the model that training goes on from is still to be evaluated: the first, or one whose evaluation was stopped."""
         if step == 0:
             return True
-        due = step == self.args.max_steps or step % self.args.eval_steps == 0
+        due = step == self.args.max_steps or step % self.settings.eval_every(self.about.rows) == 0
         known = metrics.standing(metrics.read(self.folder)[0])
         return due and not any(event["event"] == "evaluation" and event["step"] == step for event in known)
 

@@ -17,7 +17,8 @@ from deft_core import charts
 from deft_core.filters import Between, Box, Filter, Inside, OneOf, Where, mask
 from deft_core.queries import Column, View
 from deft_core.selection import Ints, Mask
-from pages.shared import resources, state
+from pages.shared import count_resources, resources, state
+from pages.shared.count_resources import Part, Tally, categories, part_of, tally
 from pages.shared.resources import Decided
 
 Found = TypeVar("Found")
@@ -61,14 +62,14 @@ class Look:
         masks = [passed for rule, passed in zip(self.rules, self._masks, strict=True) if rule not in but]
         return self._once(("shown", *map(id, masks)), lambda: np.asarray(reduce(np.logical_and, masks))) if masks else None
 
-    def places(self, but: Sequence[Filter] = ()) -> Ints | None:
-        """Where those rows stand. None: everywhere."""
+    def part(self, but: Sequence[Filter] = ()) -> Part | None:
+        """Those rows, to be counted. None: all."""
         passed = self.shown(but)
-        return None if passed is None else self._once(("places", id(passed)), lambda: np.flatnonzero(passed))
+        return None if passed is None else self._once(("part", id(passed)), lambda: part_of(passed))
 
-    def values(self, name: str) -> npt.NDArray[np.float64]:
-        """A column over the rows that are left, without those that have no value."""
-        return self._once(("values", name), lambda: resources.finite(resources.numbers(self.table, name, self.places())))
+    def tally(self, name: str) -> Tally:
+        """What the values of the rows that are left come to."""
+        return self._once(("tally", name), lambda: tally(self.version, name, self.table, self.part()))
 
     def _once(self, key: tuple[object, ...], work: Callable[[], Found]) -> Found:
         """What several charts of one run ask for."""
@@ -115,18 +116,13 @@ def histogram(
     st.plotly_chart(figure, key=key, on_select=drawn, selection_mode="box", config=_TOOLS, alt=f"Histogram of {title}")
 
 
-def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter], part: Mask | None) -> charts.Bars:
+def _bars(look: Look, name: str, together: tuple[str, ...], own: Sequence[Filter], rows: Mask | None) -> charts.Bars:
     """The distribution of a column on the axis of several; what was drawn on the chart itself does not narrow it."""
-    if part is not None:
+    part = look.part(but=own)
+    if rows is not None:
         passed = look.shown(but=own)
-        rows = np.flatnonzero(part if passed is None else part & passed)
-        return charts.binned(resources.numbers(look.table, name, rows), resources.axis(look.version, together, look.table))
-    places = look.places(but=own)
-    if places is None:
-        return resources.all_bars(look.version, name, together, look.table)
-    values = resources.finite(resources.numbers(look.table, name, places)) if own else look.values(name)
-    counts = resources.counts(look.version, name, together, look.table, places)
-    return charts.Bars(counts, float(values.mean()) if len(values) else None)
+        part = part_of(rows if passed is None else rows & passed)
+    return count_resources.bars(look.version, name, together, look.table, part)
 
 
 def bars(look: Look, name: str) -> None:
@@ -144,7 +140,7 @@ def bars(look: Look, name: str) -> None:
         values = tuple(value for value in picked if value not in clicks) + tuple(value for value in clicks if value not in picked)
         state.replace_filter(lambda rule: isinstance(rule, OneOf) and rule.column == name, OneOf(name, values) if values else None)
 
-    counts = resources.categories(look.table, name, look.places(but=own))
+    counts = categories(look.version, name, look.table, look.part(but=own))
     figure = charts.bars(counts[counts > 0], charts.title(name), picked).update_layout(height=SMALL_HEIGHT)
     st.plotly_chart(
         figure,

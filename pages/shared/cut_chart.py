@@ -7,6 +7,7 @@ import streamlit as st
 
 from deft_core import charts, uncertainty
 from pages.shared import resources, rule_bar, state
+from pages.shared.count_resources import Part, counts, train_counts
 from pages.shared.picked import Picked
 
 HEIGHT = 270
@@ -29,8 +30,8 @@ def draw(picked: Picked) -> None:
             rule_bar.change(rule, keep="range", low=low, high=high)
 
     axis = resources.axis(look.version, (rule.by,), look.table)
-    kept = resources.counts(look.version, rule.by, (rule.by,), look.table, picked.places)
-    dropped = resources.train_counts(look.version, rule.by, look.table) - kept
+    kept = counts(look.version, rule.by, (rule.by,), look.table, Part(picked.places))
+    dropped = train_counts(look.version, rule.by, look.table) - kept
     figure = charts.kept_bars({"kept": kept, "dropped": dropped}, axis, charts.title(rule.by), picked.cuts, _band(picked))
     figure.update_layout(height=HEIGHT)
     alt = f"Histogram of {charts.title(rule.by)}: kept and dropped rows"

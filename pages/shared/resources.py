@@ -250,47 +250,11 @@ def train(version: Version, _table: pd.DataFrame) -> Mask:
     return np.asarray(_table["split"] == "train")
 
 
-@st.cache_resource(max_entries=20, show_spinner=False)
-def bins(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> npt.NDArray[np.uint8]:
-    """Which bar of the common axis of some columns each row is in."""
-    return charts.bins(numbers(_table, column), axis(version, on_axis_of, _table))
-
-
-@st.cache_resource(max_entries=40, show_spinner=False)
-def all_bars(version: Version, column: str, on_axis_of: tuple[str, ...], _table: pd.DataFrame) -> charts.Bars:
-    return charts.binned(numbers(_table, column), axis(version, on_axis_of, _table))
-
-
 @st.cache_resource(max_entries=6, show_spinner=False)
 def by_chance(version: Version, columns: tuple[str, ...], _table: pd.DataFrame) -> Ints:
     """The rows that have a value in each of these columns, in one order of chance: of any that are left, the first are a sample."""
     there = np.logical_and.reduce([np.isfinite(numbers(_table, name)) for name in columns])
     return np.random.default_rng(0).permutation(np.flatnonzero(there))
-
-
-def counts(version: Version, column: str, on_axis_of: tuple[str, ...], table: pd.DataFrame, places: Ints) -> Ints:
-    """Rows per bar, counted from the bins: a third of the time that the values take."""
-    size = len(axis(version, on_axis_of, table).edges) - 1
-    return np.bincount(bins(version, column, on_axis_of, table)[places], minlength=size + 1)[:size]
-
-
-@st.cache_resource(max_entries=20, show_spinner=False)
-def train_counts(version: Version, column: str, _table: pd.DataFrame) -> Ints:
-    """Training rows per bar of a column's own axis."""
-    return counts(version, column, (column,), _table, np.flatnonzero(train(version, _table)))
-
-
-def categories(table: pd.DataFrame, name: str, places: Ints | None) -> pd.Series[int]:
-    """Rows per value of a category, most first."""
-    column = table[name].array
-    codes = column.codes if places is None else column.codes[places]
-    found = np.bincount(codes[codes >= 0] if codes.min(initial=0) < 0 else codes, minlength=len(column.categories))
-    return pd.Series(found, column.categories).sort_values(ascending=False, kind="stable")
-
-
-def finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Those values that are there: one sum says whether any is missing."""
-    return values if np.isfinite(values.sum()) else values[np.isfinite(values)]
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
