@@ -7,15 +7,14 @@ samples.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from deft_core import measures
+from deft_core.processes import identity
 from deft_core.runs.spec import Run, Settings, write_run
 from deft_core.workspace import Workspace, write_json
 
@@ -132,7 +131,7 @@ def _evaluation(step: int, of: int, rng: np.random.Generator, events: Any, sampl
 
 def live(folder: Path, step: int, of: int) -> None:
     """The run lives, in this process."""
-    process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    process = identity()
     said = {"state": "running", "phase": "training", "counted": "training", "done": step, "total": of, "step": step, "of": of}
     write_json(
         folder / "status.json", said | process | {"seconds": 10.0 * step, "seconds_left": 10.0 * (of - step), "pairs_per_second": 0.4}

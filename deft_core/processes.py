@@ -1,7 +1,7 @@
 """Processes that outlive the one that started them: who they are, whether they live, how they are started.
 
-A process is named by its pid and its creation time, so that a pid the system has given away again is never mistaken
-for it.
+A process is named by its pid and the time of its creation, so that a pid the system has given away again is never mistaken for it. That
+time is counted from the start of the machine: psutil's is of the day, and moves when somebody sets the clock.
 """
 
 from __future__ import annotations
@@ -18,14 +18,29 @@ from typing import Any
 
 import psutil
 
-__all__ = ["alive", "identity", "machine", "start_detached", "start_scoring", "status_of"]
+__all__ = ["alive", "identity", "machine", "start_detached", "start_scoring", "started_at", "status_of"]
 
 _TOLERANCE_SECONDS = 0.05  # creation times are read from clock ticks; two processes of one pid lie further apart
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_STARTTIME = 22 - 3  # of /proc/<pid>/stat (proc(5), from 1), of what follows the name in brackets
+_BOOT_SECONDS = 1e8  # between two starts of the machine: more than one runs for
 
 
 def identity() -> dict[str, Any]:
-    """`pid` and `started` (seconds since the epoch) of this process, as they stand in a status file."""
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    """`pid` and `started` (see `started_at`) of this process, as they stand in a status file."""
+    return {"pid": os.getpid(), "started": started_at(os.getpid())}
+
+
+def started_at(pid: int) -> float:
+    """When a process was created: seconds since the machine was started, and what tells that start from others. Raises NoSuchProcess."""
+    if not _BOOT.is_file():
+        return float(psutil.Process(pid).create_time())
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
+    ticks = int(stat.rpartition(")")[2].split()[_STARTTIME])
+    return int(_BOOT.read_text()[:4], 16) * _BOOT_SECONDS + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> str:
@@ -36,8 +51,7 @@ def machine() -> str:
 def alive(pid: int, started: float) -> bool:
     """Whether the process with this pid *and* this creation time still runs (a zombie does not)."""
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < _TOLERANCE_SECONDS and process.status() != psutil.STATUS_ZOMBIE
+        return abs(started_at(pid) - started) < _TOLERANCE_SECONDS and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -221,7 +221,7 @@ def _trained(series: Series, part: Part, curves: Curves, view: View) -> list[Lin
     lines = []
     if view.span > 1:
         x, y = thinned(steps, values, POINTS // 2, view.low, view.high)
-        lines.append(Line(series.name, x, y * part.scale, f"{series.colour[:7]}38", width=1, legend=False))
+        lines.append(Line(series.name, x, y * part.scale, f"{series.colour[:7]}26", width=1, legend=False))
     x, y = thinned(steps, smoothed(values, view.span), POINTS, view.low, view.high)
     return [*lines, Line(series.name, x, y * part.scale, series.colour, series.dash, 1.6 if len(series.colour) == 7 else 1.2)]
 
@@ -268,7 +268,7 @@ def framed(parts: Sequence[tuple[Part, Sequence[Line]]], marks: Iterable[Alert],
 def _axis(part: Part, lines: Sequence[Line], number: int, parts: int, view: View) -> dict[str, Any]:
     domain = [0, 1] if parts == 1 else [[0.56, 1], [0, 0.44]][number]
     axis: dict[str, Any] = {"gridcolor": GREY, "zeroline": False, "automargin": True, "tickformat": part.format, "domain": domain}
-    axis |= {"title": {"text": part.unit, "standoff": 6, "font": {"size": 11}}, "nticks": 6 if parts == 1 else 4}
+    axis |= {"title": {"text": part.unit, "standoff": 10, "font": {"size": 11}}, "nticks": 6 if parts == 1 else 4}
     drawn = np.concatenate([line.y for line in lines])
     return axis | ({"type": "log"} if view.log and np.nanmin(drawn) > 0 else {})
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deft_core.discrepancy import head_vector
 from deft_core.group_counts import GroupCounter, write_counts
 from deft_core.preferences import SCHEMA, Message, Preference, Response
+from deft_core.processes import identity
 from deft_core.workspace import Workspace, write_json
 
 SCORED = pa.schema(
@@ -197,9 +196,8 @@ def _description(name: str, score_id: str, pairs: int) -> dict[str, Any]:
 
 
 def _status(state: str, done: int, total: int) -> dict[str, Any]:
-    this = psutil.Process(os.getpid())
     speed = {"pairs_per_second": 4.0, "tokens_per_second": 310.0, "seconds": done / 4, "seconds_left": (total - done) / 4}
-    where = {"state": state, "pid": this.pid, "started": this.create_time(), "phase": "scoring", "message": None}
+    where = identity() | {"state": state, "phase": "scoring", "message": None}
     return where | {"done": done, "total": total, "truncated": 0} | speed
 
 

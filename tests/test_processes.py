@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
-from deft_core.processes import alive, identity, start_detached, status_of
+from deft_core.processes import alive, identity, start_detached, started_at, status_of
 from deft_core.status import Pace, Status, duration, read_status
 
 
@@ -17,9 +18,24 @@ def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not():
     assert not alive(me["pid"], me["started"] - 10)
 
 
+def test_a_clock_that_is_set_leaves_a_process_alive(monkeypatch):
+    me, before = identity(), psutil.Process().create_time()
+    boot_time = psutil._psplatform.boot_time
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot_time() + 3600)  # what setting the clock does to /proc/stat
+    assert psutil.Process().create_time() > before + 3000
+    assert alive(me["pid"], me["started"]) and identity() == me
+
+
+def test_a_process_that_is_gone_has_no_start():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    with pytest.raises(psutil.NoSuchProcess):
+        started_at(child.pid)
+
+
 def test_a_killed_process_is_lost_even_before_it_is_reaped():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    status = {"state": "running", "pid": child.pid, "started": psutil.Process(child.pid).create_time()}
+    status = {"state": "running", "pid": child.pid, "started": started_at(child.pid)}
     assert status_of(status) == "running"
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, still a zombie

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 
 from deft_core.errors import InputError
-from deft_core.processes import start_detached
+from deft_core.processes import start_detached, started_at
 from deft_core.runs import monitor, queue
 from deft_core.runs.spec import read_run
 from deft_core.workspace import Workspace, read_json, write_json
@@ -44,7 +44,7 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
 
 def _started(pid: int) -> float:
     with suppress(psutil.NoSuchProcess):  # it may have ended already
-        return psutil.Process(pid).create_time()
+        return started_at(pid)
     return 0.0
 
 

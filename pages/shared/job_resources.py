@@ -102,7 +102,7 @@ def start_scoring(workspace: Workspace, dataset: str, *model: str, **settings: A
 def remember(workspace: Workspace, name: str, pid: int) -> None:
     """A process whose end the pages wait for; a scorer goes by its dataset's name."""
     with suppress(psutil.NoSuchProcess):
-        _started(str(workspace.root))[name] = (pid, psutil.Process(pid).create_time())
+        _started(str(workspace.root))[name] = (pid, processes.started_at(pid))
 
 
 def scorer_lives(workspace: Workspace, dataset: str | None = None) -> bool:

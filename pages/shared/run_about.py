@@ -26,7 +26,7 @@ def log(folder: Path) -> None:
     st.markdown("**Log**", help=f"The last {LINES} lines of what its processes wrote.")
     lines = monitor.log_tail(folder, LINES)
     if lines:
-        st.code("\n".join(lines), language=None, height=330, wrap_lines=True)
+        st.code("\n".join(lines), language=None, wrap_lines=True)
     else:
         st.caption("Nothing yet.")
 

@@ -32,7 +32,7 @@ def _controls(of: int) -> View:
     usual = max(span for span in spans if span == 1 or span <= of / 16)
     asked = int(state.value(state.SPAN) or usual) if (state.value(state.SPAN) or "0").isdecimal() else usual
     span = asked if asked in spans else usual
-    smoothing, steps, log = st.columns([3, 5, 2], gap="medium", vertical_alignment="bottom")
+    smoothing, steps, log = st.columns([3, 4, 3], gap="medium", vertical_alignment="bottom")
     with smoothing:
         key = state.mirror(state.SPAN, span, tuple(spans))
         st.select_slider(

@@ -154,6 +154,7 @@ def _table(found: list[Listed], total: int) -> None:
             "run": st.column_config.TextColumn(width="medium"),
             "started (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             "rows": st.column_config.NumberColumn(format="localized"),
+            "left": st.column_config.TextColumn(width=95),
             "pairs/s": st.column_config.NumberColumn(format="%.2f"),
             "done": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small"),
         },

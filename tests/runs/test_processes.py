@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from deft_core.errors import InputError, NotFoundError
+from deft_core.processes import started_at
 from deft_core.runs import labels, launch, metrics, monitor, queue
 from deft_core.runs.spec import read_run, write_run
 from deft_core.status import read_status
@@ -164,10 +165,24 @@ def test_an_old_end_does_not_stand_for_a_new_process(workspace):
 
 def test_a_pid_given_to_another_process_is_not_the_run(workspace):
     folder = a_run(workspace)
-    write_json(folder / "status.json", {"state": "running", "pid": os.getpid(), "started": psutil.Process().create_time() - 100})
+    write_json(folder / "status.json", {"state": "running", "pid": os.getpid(), "started": started_at(os.getpid()) - 100})
     assert monitor.status(folder) == "lost"
     with pytest.raises(InputError, match="nothing to stop"):
         launch.stop(workspace, folder.name)
+
+
+def test_a_process_that_a_signal_holds_is_said_to_be_suspended(workspace):
+    folder = a_run(workspace)
+    plan(folder, hold=1)
+    pid = start(workspace, folder)
+    holding(folder, 1)
+    assert not monitor.suspended(folder)
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: monitor.suspended(folder))
+    assert monitor.status(folder) == "running"
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not monitor.suspended(folder))
+    assert launch.stop(workspace, folder.name) == "stopped" and not monitor.suspended(folder)
 
 
 def test_the_queue_lets_them_in_by_age_and_a_killed_one_frees_its_place(workspace, monkeypatch):

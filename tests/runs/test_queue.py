@@ -1,17 +1,16 @@
 """In which order those that wait get their turn, and how it is changed."""
 
-import os
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from deft_core.errors import InputError
+from deft_core.processes import identity
 from deft_core.runs import queue
 from deft_core.runs.spec import read_run
 from tests.test_comparing import a_run
 
-PROCESS = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+PROCESS = identity()
 
 
 def entry(created, **more):
