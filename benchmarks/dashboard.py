@@ -6,9 +6,9 @@ The server runs in a process of its own over a generated workspace. First a real
 sends over its web socket is recorded; then the same messages are sent to another server by a client that draws nothing, since a
 browser that paints in software takes both cores of a small machine. Server side is from that client's message to the server's word that
 the script has finished; bytes are all that came back in between. First paint is from opening the address in a browser to the page's
-heading and its figures, first chart to a drawn histogram: of a second session, and of the first session of a fresh server, which reads
-the data. The peer does the same work in plain pandas on a table it holds in memory: filter, six histograms, counts per category, means,
-the first 25 rows in order; no page, no browser. Both take turns. --light: rows without texts, for ten million of them.
+heading and its figures, first chart to a drawn histogram: the median of five later sessions, and of the first session of a fresh server,
+which reads the data. The peer does the same work in plain pandas on a table it holds in memory: filter, six histograms, counts per
+category, means, the first 25 rows in order; no page, no browser. Both take turns. --light: rows without texts, for ten million.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     recorded, measured = {}, {}
     with server(folder) as (address, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        paints = [first_paint(browser.new_page(viewport=SCREEN), f"{address}/explore") for _ in range(2)]
+        paints = [first_paint(browser.new_page(viewport=SCREEN), f"{address}/explore") for _ in range(6)]
+        later = np.median(paints[1:], axis=0)
         for page, act in acts.items():
             recorded[page] = record(browser.new_page(viewport=SCREEN), f"{address}/{page}", act, options.interactions)
         browser.close()
@@ -92,7 +93,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "rows": options.rows,
         "threshold_p95_ms": percentile([one.seconds for one in measured["curate"]], 95),
         "brush_p95_ms": percentile([one.seconds for one in measured["explore"]], 95),
-        "first_paint_s": round(paints[1][0], 2),
+        "first_paint_s": round(float(later[0]), 2),
         "bytes_per_interaction": max(one.received for one in both),
         "peak_memory_mb": round(memory),
         "ratio_pandas": round(statistics.median(one.peer_seconds / one.seconds for one in both), 2),
@@ -100,7 +101,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "brush_median_ms": percentile([one.seconds for one in measured["explore"]], 50),
         "threshold_with_browser_median_ms": percentile(recorded["curate"][1], 50),
         "brush_with_browser_median_ms": percentile(recorded["explore"][1], 50),
-        "first_chart_s": round(paints[1][1], 2),
+        "first_chart_s": round(float(later[1]), 2),
         "first_paint_fresh_server_s": round(paints[0][0], 2),
         "first_chart_fresh_server_s": round(paints[0][1], 2),
         "interactions": options.interactions,
