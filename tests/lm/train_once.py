@@ -11,11 +11,17 @@ from deft_core.errors import DeftError
 from deft_core.lm.training import train
 from tests.lm.run_folders import Evaluation
 
+
+def say(values):
+    """In one write: the processes of a run share their output."""
+    sys.stdout.write(json.dumps(values) + "\n")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     try:
         end = train(Path(sys.argv[1]), should_stop=lambda: False, say=lambda _: None, evaluation=Evaluation)
     except DeftError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        say({"error": type(error).__name__, "message": str(error)})
         sys.exit(1)
-    print(json.dumps(asdict(end)))
+    say(asdict(end))
