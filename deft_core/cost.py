@@ -17,13 +17,12 @@ __all__ += ["memory", "pair_tokens", "training_bytes", "training_seconds"]
 Floats = npt.NDArray[np.float64]
 
 FORWARD_PASSES = 3  # forward 1, backward about 2 (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)
-BYTES_PER_PARAMETER = 16  # weights, gradients and Adam's two moments in float32 (Rajbhandari et al. 2020, arXiv 1910.02054, section 3.1)
-BYTES_PER_ACTIVATION = (
-    68  # a token, layer and hidden unit in float32: twice the 34 of Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1)
-)
+# A token, layer and hidden unit of what the backward pass needs: measured, with autograd's saved tensors, on SmolLM2-135M. The 68 (float32)
+# and 34 (bfloat16) of Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1) know no gated MLP, and no norm that stays in float32.
+BYTES_PER_ACTIVATION = {"float32": 83, "bfloat16": 57}
 BYTES_PER_LOGIT = 12  # logits, their softmax and its gradient in float32
 LOGITS_AT_A_TIME = 2048  # words of the vocabulary for each token of a response (`deft_core/lm/head_values.py`)
-PROCESS_BYTES = 700_000_000  # Python with torch and transformers before a model is loaded
+PROCESS_BYTES = 1_000_000_000  # Python with torch and transformers (0.45 GB), and what the allocator does not give back at once
 LINEAR_LAYERS = 7  # of a block, each with the hidden width on one side: query, key, value, output; gate, up, down
 DECODE_SECONDS = 0.03  # a step of generation at the least, however few rows answer
 ANSWERING_TOKENS = 4096  # of a batch that answers (`deft_core/lm/generation.py`)
@@ -99,19 +98,21 @@ def memory(
 ) -> Memory:
     """Of training on micro-batches of so many tokens, of which so many in responses.
 
-    `halves`: the forward computes in bfloat16; what learns stays in float32, with bfloat16 copies of it, and under LoRA the frozen
-    weights are stored in bfloat16. `checkpointing` keeps the inputs of the blocks and one block's activations. `whole_logits`: the model's
-    own forward, which makes logits of every token. Attention scores are not kept.
+    `halves`: the forward computes in bfloat16; what learns stays in float32, with bfloat16 copies of the blocks' weights, and under LoRA
+    the frozen weights are stored in bfloat16. `checkpointing` keeps the inputs of the blocks and one block's activations. `whole_logits`:
+    the model's own forward, which makes logits of every token. Attention scores are not kept.
     """
     frozen = 2 if halves else 4  # bytes of a weight that does not learn
+    embedding = size.vocabulary * size.hidden
     learning = adapter_parameters(size, rank) if rank else size.parameters
-    weights = size.parameters * frozen + learning * 4 if rank else size.parameters * (6 if halves else 4)
-    unit = tokens * size.hidden * BYTES_PER_ACTIVATION / (2 if halves else 1)  # of one block
+    weights = size.parameters * frozen + learning * 4 if rank else size.parameters * 4 + (size.parameters - embedding) * 2 * halves
+    gradients = learning * 4 + (0 if rank else embedding * 4)  # the head's and the embedding's are made apart, and then added
+    unit = tokens * size.hidden * BYTES_PER_ACTIVATION["bfloat16" if halves else "float32"]  # of one block
     activations = tokens * size.hidden * 4 * size.layers + unit if checkpointing else unit * size.layers
     logits = responses * (size.vocabulary if whole_logits else min(size.vocabulary, LOGITS_AT_A_TIME)) * BYTES_PER_LOGIT
     logits += tokens * size.vocabulary * frozen if whole_logits else 0
     base = size.parameters * (frozen if rank else 4)
-    return Memory(process, weights, learning * 4, learning * 8, activations, logits, base)
+    return Memory(process, weights, gradients, learning * 8, activations, logits, base)
 
 
 def training_bytes(size: ModelSize, tokens: float, responses: float) -> float:

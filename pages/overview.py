@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -34,7 +35,7 @@ def body(frame: Frame) -> None:
         _score_sets(states)
     selected, trained = st.columns(2, gap="medium")
     with selected:
-        _selections(saved)
+        _selections(saved, runs)
     with trained:
         _runs(runs)
 
@@ -148,14 +149,21 @@ def _score_sets(states: list[ScoreState]) -> None:
         st.warning(f"{widgets.plain(one.dataset)} {one.state}: {widgets.plain(message)}")
 
 
-def _selections(saved: list[selections.Listed]) -> None:
+def _selections(saved: list[selections.Listed], runs: list[monitor.Listed]) -> None:
     st.subheader("Selections")
     about = [one.about for one in saved if one.about]
     if not about:
         st.text("None yet. A selection is the rows that a rule and your decisions keep, saved as a version.")
     else:
+        trained = Counter(f"{one.run.selection}@{one.run.version}" for one in runs if one.run)
         rows = [
-            {"version": one.reference, "dataset": one.dataset, "rows": one.kept, "rule": rule.words(one.rule)}
+            {
+                "version": one.reference,
+                "dataset": one.dataset,
+                "rows": one.kept,
+                "rule": rule.words(one.rule),
+                "runs": trained[one.reference],
+            }
             for one in about[:NEWEST_ROWS]
         ]
         widgets.figures_table(pd.DataFrame(rows))

@@ -7,7 +7,6 @@ import streamlit as st
 from deft_core.runs.monitor import Listed
 from pages.shared import job_resources, state, try_answers, try_question, try_resources, widgets
 from pages.shared.frame import Frame, lacks_data, open_page, page
-from pages.shared.try_resources import Model
 
 BESIDE = 3  # runs beside the base
 
@@ -35,7 +34,7 @@ def body(frame: Frame) -> None:
     if trial:
         try_answers.draw(trial)
     else:
-        _columns(models)
+        try_answers.places(models)
 
 
 def _chosen(there: list[Listed]) -> list[Listed]:
@@ -73,14 +72,6 @@ def _other_bases(chosen: list[Listed]) -> None:
     bases = {one.run.model: one.name for one in chosen if one.run}
     for model, name in list(bases.items())[1:]:
         st.caption(f"{widgets.plain(name)} began with another model, {widgets.plain(model)}; the base shown is that of the first run.")
-
-
-def _columns(models: list[Model]) -> None:
-    """Where the answers will stand."""
-    for place, model in zip(st.columns(len(models)), models, strict=True):
-        with place:
-            st.html(try_answers.heading(model.name, model.colour))
-            widgets.text_box(" ", height_rem=6)
 
 
 open_page("try_model.py", body)

@@ -37,11 +37,11 @@ def _for_people(found: dict[str, Any]) -> dict[str, Any]:
 
 def _report(workspace: Workspace, reference: str, settings: Settings) -> dict[str, Any]:
     """A run of this selection with these settings on this machine."""
-    from deft_core.runs import device, facts, prepare, speeds
+    from deft_core.runs import device, facts, monitor, prepare, speeds
     from deft_core.runs.preflight import preflight
 
     known = facts.facts(workspace, prepare.source(workspace, reference))
-    speed = speeds.measured(workspace, known.model, settings)
+    speed = speeds.measured(workspace, monitor.listing(workspace), known.model, settings)
     found = preflight(known, settings, device.device(), device.free_disk_bytes(workspace.root), speed)
     memory = asdict(found.memory) | {"peak": found.memory.peak} if found.memory else None
     values: dict[str, Any] = {"selection": known.reference, "rows": found.rows, "left_out": known.left_out, "steps": found.steps}

@@ -48,7 +48,8 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
     kept = pool.named(pool.members) if full else selections.kept_rows(workspace, saved.name, saved.version)
     prepare.check_enough(kept, saved)
     info, status = workspace.dataset_info(saved.dataset), read_status(scores) or {}
-    prepare.held_out(workspace.pairs(saved.dataset), 2)
+    if info["heldout"] < 2:
+        prepare.held_out(workspace.pairs(saved.dataset), 2)  # says what is missing
     train = (pool.table["split"] == "train").to_numpy()
     by_hand = pool.table["id"].isin(pool.decisions.dropped).to_numpy()
     mine = pool.table["id"].isin(kept["id"]).to_numpy()

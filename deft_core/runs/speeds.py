@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from deft_core.errors import DeftError
 from deft_core.processes import machine
-from deft_core.runs import monitor
+from deft_core.runs.monitor import Listed
 from deft_core.runs.spec import Run, Settings
 from deft_core.workspace import Workspace, read_json
 
@@ -35,9 +36,9 @@ class Speed:
     heldout_rows: int
 
 
-def measured(workspace: Workspace, model: str, settings: Settings) -> Speed | None:
-    """Of the newest run of this model, method and kind of training that was trained on this machine; None where there is none."""
-    for one in monitor.listing(workspace):
+def measured(workspace: Workspace, runs: Iterable[Listed], model: str, settings: Settings) -> Speed | None:
+    """Of the first of these runs of this model, method and kind of training that was trained on this machine; None where there is none."""
+    for one in runs:
         if one.run and one.run.model == model and kind(one.run.settings) == kind(settings):
             found = speed_of(workspace.run(one.run_id), one.run)
             if found:

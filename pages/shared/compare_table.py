@@ -31,6 +31,11 @@ STYLE = """<style>
 .compared th.section {text-align: left; padding-top: 1.1rem; font-size: .95rem}
 .compared small {opacity: .7; display: block; font-size: .76rem; line-height: 1.3}
 .compared small.moved {opacity: 1}
+@media (max-width: 900px) {
+  .compared td:first-child {min-width: 6rem}
+  .compared td:first-child small {display: none}  /* the words stay under the pointer */
+  .compared td:not(:first-child), .compared th:not(:first-child) {min-width: 6.5rem; padding-right: .5rem}
+}
 </style>"""
 
 
@@ -69,7 +74,7 @@ def _head(one: Named, place: int) -> str:
 def _title(measure: str) -> str:
     words = COSTS.get(measure) or (MEASURES[measure].words if measure in MEASURES else "the judge's own accuracy on held-out pairs")
     name = "" if measure in COSTS else f"{measure.replace('_', ' ')}"
-    return f"{name}<small>{widgets.html(words)}</small>" if name else widgets.html(words)
+    return f'<span title="{widgets.html(words)}">{name}</span><small>{widgets.html(words)}</small>' if name else widgets.html(words)
 
 
 def _cell(line: Line | None, first: Line | None, one: Named) -> str:

@@ -98,7 +98,7 @@ def _missing(waiting: Sequence[Column], enough: bool) -> None:
             else f"`deft evaluate {one.run.run_id}` does it where its model is there"
         )
         st.caption(f":material/hourglass: **{name}** ({status}) is not evaluated: {will}.")
-    if waiting and not enough:
+    if not enough:
         st.info("The table needs two evaluated runs. The curves below are there already.")
 
 
@@ -155,15 +155,15 @@ def _controls(steps: int) -> tuple[str, int]:
     by = state.value(state.ACROSS) if state.value(state.ACROSS) in compare_charts.ACROSS else "step"
     spans = [span for span in SPANS if span == 1 or span <= max(5, steps // 4)]
     usual = max(span for span in spans if span == 1 or span <= steps / 16)
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with left:
+    controls = st.container(horizontal=True, gap="large", vertical_alignment="bottom")
+    with controls:
         key = state.mirror(state.ACROSS, by)
         changed = state.changed(key, lambda chosen: state.put(state.ACROSS, chosen or by))
         more = {"format_func": compare_charts.ACROSS.__getitem__, "help": "Runs of other lengths compare by what they have read or taken."}
         st.segmented_control("Over", list(compare_charts.ACROSS), key=key, on_change=changed, **more)  # type: ignore[call-overload]
     asked = int(state.value(state.SPAN, "0")) if state.value(state.SPAN, "0").isdecimal() else 0
     span = asked if asked in spans else usual
-    with right:
+    with controls:
         key = state.mirror("over-span", span, tuple(spans))
         st.select_slider(
             "Smoothing of the loss",
@@ -171,5 +171,6 @@ def _controls(steps: int) -> tuple[str, int]:
             key=key,
             format_func=lambda one: "none" if one == 1 else f"about {one:,} steps",
             on_change=state.changed(key, lambda one: state.put(state.SPAN, one)),
+            width=260,
         )
     return by, span

@@ -16,13 +16,12 @@ NAME, NOTE = "save-name", "save-note"
 def draw(picked: Picked) -> None:
     rows = int(picked.subset.mask.sum())
     with st.container(border=True):
-        name, note, button, train = st.columns([3, 4, 2, 2], vertical_alignment="bottom")
-        name.text_input("Save as a version of", value=state.value(state.SELECTION), key=NAME, placeholder="a name, e.g. best-5")
-        note.text_input("Note", key=NOTE, placeholder="what it is for")
-        button.button(
-            f"Save {widgets.count(rows, 'row')}", type="primary", disabled=not rows, on_click=_save, args=(picked,), width="stretch"
-        )
-        with train:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input(
+                "Save as a version of", value=state.value(state.SELECTION), key=NAME, placeholder="a name, e.g. best-5", width=240
+            )
+            st.text_input("Note", key=NOTE, placeholder="what it is for", width=320)
+            st.button(f"Save {widgets.count(rows, 'row')}", type="primary", disabled=not rows, on_click=_save, args=(picked,))
             _train(picked)
         came_of_it = state.take_saved()
         if isinstance(came_of_it, DeftError):
@@ -40,7 +39,7 @@ def _train(picked: Picked) -> None:
         f"The rows of {reference} as they were saved" if there else "Save the rows first: a run is made from a version, which never changes"
     )
     label = f"Train on {widgets.plain(reference)}" if there else "Train on this"
-    if st.button(label, key="train-on-this", disabled=not there, help=help, icon=":material/model_training:", width="stretch"):
+    if st.button(label, key="train-on-this", disabled=not there, help=help, icon=":material/model_training:"):
         query = {state.DATASET: picked.look.view.dataset, state.SELECTION: name, state.TRAIN_VERSION: str(there[-1])}
         st.switch_page(frames.page("train.py"), query_params=query)
 

@@ -12,7 +12,7 @@ from deft_core.runs.prepare import Source
 from deft_core.runs.spec import Settings
 from deft_core.runs.speeds import Speed
 from deft_core.workspace import Workspace
-from pages.shared import resources
+from pages.shared import resources, run_resources
 from pages.shared.resources import Version
 
 SPEED_SECONDS, DEVICE_SECONDS = 30, 5  # for so long what was found stands
@@ -38,7 +38,7 @@ def speed(workspace: Workspace, model: str, settings: Settings) -> Speed | None:
 
 @st.cache_resource(max_entries=20, ttl=SPEED_SECONDS, show_spinner=False)
 def _speed(root: str, model: str, kind: tuple[object, ...], _workspace: Workspace, _settings: Settings) -> Speed | None:
-    return speeds.measured(_workspace, model, _settings)
+    return speeds.measured(_workspace, run_resources.runs(_workspace), model, _settings)
 
 
 @st.cache_resource(ttl=DEVICE_SECONDS, show_spinner=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deft_core.lm.trial import Answer, Question, Trial
 
 LOOK_SECONDS = 0.4
+SIDE_BY_SIDE = "try-answers"  # a container that is a grid: on a narrow screen some stand below each other
 WAITING = "waiting for its turn"
 
 
@@ -81,15 +82,25 @@ def _unload() -> None:
     try_resources.shelf().unload()
 
 
+def places(models: list[Model]) -> None:
+    """Where the answers will stand."""
+    with st.container(key=SIDE_BY_SIDE):
+        for model in models:
+            with st.container(gap="small"):
+                st.html(heading(model.name, model.colour))
+                widgets.text_box(" ", height_rem=6)
+
+
 def draw(trial: Trial) -> None:
     """Again and again while answers grow."""
     colours = state.trial_colours()
 
     def look() -> None:
         going = trial.running  # asked first: what is drawn is not older than that
-        for place, answer, colour in zip(st.columns(len(trial.answers)), trial.answers, colours, strict=True):
-            with place:
-                _answer(answer, colour, trial.answers[0])
+        with st.container(key=SIDE_BY_SIDE):
+            for answer, colour in zip(trial.answers, colours, strict=True):
+                with st.container(gap="small"):
+                    _answer(answer, colour, trial.answers[0])
         if was_running and not going:
             st.rerun()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OWN = ""
 MOST_TOKENS = 512
+WIDTH = 125  # of a number, in pixels
 USUAL = {state.TEMPERATURE: 0.0, state.TRY_SEED: 0, state.NEW_TOKENS: 64}
 Messages = list[dict[str, str]]
 
@@ -89,18 +90,13 @@ def _text(label: str, name: str, row: str, own: str, *, height: int, placeholder
 
 def _settings() -> tuple[float, int, int]:
     at, seed, tokens = (_number(name) for name in (state.TEMPERATURE, state.TRY_SEED, state.NEW_TOKENS))
-    first, second, third = st.columns(3)
-    with first:
-        help = "0 takes the likeliest word each time; 1 draws by the model's own chances."
-        at = _input("Temperature", state.TEMPERATURE, min(at, 2.0), 0.0, 2.0, 0.1, help)
-    with second:
-        seed = _input(
-            "Seed", state.TRY_SEED, int(seed), 0, 2**31 - 1, 1, "The same seed gives the same answers; at temperature 0 it plays no part."
-        )
-    with third:
-        tokens = _input(
-            "New tokens", state.NEW_TOKENS, int(min(max(tokens, 1), MOST_TOKENS)), 1, MOST_TOKENS, 1, "The most an answer may have."
-        )
+    with st.container(horizontal=True, gap="small"):
+        chance = "0 takes the likeliest word each time; 1 draws by the model's own chances."
+        at = _input("Temperature", state.TEMPERATURE, min(at, 2.0), 0.0, 2.0, 0.1, chance)
+        same = "The same seed gives the same answers; at temperature 0 it plays no part."
+        seed = _input("Seed", state.TRY_SEED, int(seed), 0, 2**31 - 1, 1, same)
+        most = "The most an answer may have."
+        tokens = _input("New tokens", state.NEW_TOKENS, int(min(max(tokens, 1), MOST_TOKENS)), 1, MOST_TOKENS, 1, most)
     return float(at), int(seed), int(tokens)
 
 
@@ -118,5 +114,5 @@ N = TypeVar("N", int, float)
 def _input(label: str, name: str, current: N, least: N, most: N, step: N, help: str) -> N:
     key = state.mirror(name, current)
     changed = state.changed(key, lambda value: state.put(name, f"{value:g}" if isinstance(value, float) else value))
-    value: N = st.number_input(label, min_value=least, max_value=most, step=step, key=key, on_change=changed, help=help)
+    value: N = st.number_input(label, min_value=least, max_value=most, step=step, key=key, on_change=changed, help=help, width=WIDTH)
     return value

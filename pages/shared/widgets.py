@@ -24,6 +24,7 @@ h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .st-key-hidden-keys {display: none}
 .st-key-run-curves {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: .8rem}
+.st-key-try-answers {display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr)); gap: .8rem}
 [data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list

@@ -76,3 +76,8 @@ def test_a_run_that_is_gone_or_has_none_is_said_and_can_be_left(scored: Workspac
         assert named in app.warning[0].value.replace("\\", "") and metric(app, "rows") == "60" and not app.error
         checked(widget(app, "selectbox", "What a run made of the rows").set_value("").run())
         assert not app.warning
+
+
+def test_the_page_of_a_run_leads_to_its_rows(run_id: str) -> None:
+    links = {one.proto.label: one.proto for one in opened("runs", **{state.RUN: run_id}).get("page_link")}
+    assert f"{state.RUN_ROWS}={run_id}" in links["what it made of single rows"].query_string

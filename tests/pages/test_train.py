@@ -157,7 +157,7 @@ def test_a_runs_link_opens_its_settings(best: Workspace) -> None:
 
 def test_figures_follow_the_settings(best: Workspace) -> None:
     app = opened("train")
-    assert metric(app, "time, estimated").startswith("≈ ") and metric(app, "memory, estimated").startswith("≈ 0.7 GB")
+    assert metric(app, "time, estimated").startswith("≈ ") and metric(app, "memory, estimated").startswith("≈ 1.0 GB")
     text = body_text(app)
     for part in ("weights", "gradients", "optimiser (two moments)", "activations of the largest forward", "logits of its answers"):
         assert part in text
@@ -244,6 +244,7 @@ def test_overview_lists_selections_and_runs_and_offers_the_next_step(best: Works
     run = prepare.prepare(best, "best", Settings(), name="first")
     app = opened("overview")
     assert app.button[0].label == "See the run"
+    assert app.dataframe[2].value["runs"].to_list() == [1, 0]
     line = app.dataframe[3].value.iloc[0]
     assert (line["run"], line["state"], line["trained on"], line["rows"]) == ("first", "stopped", "best@2", run.rows)
 

@@ -1,5 +1,7 @@
 """A run and those it is held against are made and started together, or none of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
@@ -97,6 +99,21 @@ def test_where_one_is_refused_none_is_left(workspace, settings, asked):
         started(workspace, settings, **asked)
     assert workspace.run_ids() == []
     assert not [path for path in workspace.runs.iterdir() if path.is_dir()]
+
+
+def test_two_people_who_start_at_once_have_a_group_each(workspace):
+    scored(workspace)
+    select(workspace)
+    order = []
+
+    def start(name):
+        return groups.start_group(workspace, "best", Settings(), name=name, start=lambda _, run_id: order.append(run_id))
+
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(start, ("one", "two"))
+    assert sorted(order) == sorted([*first.runs, *second.runs]) == workspace.run_ids()
+    assert [run.name for run in read(workspace, first)] == ["one", "random control of one"]
+    assert [run.name for run in read(workspace, second)] == ["two", "random control of two"]
 
 
 def test_an_unknown_role_is_refused_before_anything_is_made(workspace):

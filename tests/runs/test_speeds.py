@@ -2,6 +2,7 @@
 
 from deft_core.processes import machine
 from deft_core.runs import metrics
+from deft_core.runs.monitor import listing
 from deft_core.runs.spec import Settings, read_run
 from deft_core.runs.speeds import measured, speed_of
 from deft_core.workspace import append_line, write_json
@@ -44,7 +45,8 @@ def test_the_newest_of_the_same_kind_counts(workspace):
     newest = ran(a_run(workspace), tokens=3000)
     ran(a_run(workspace, method="sft"), tokens=9000)
     ran(a_run(workspace, lora_rank=4), tokens=8000)
-    assert measured(workspace, "tiny", Settings(epochs=3.0, lr=1e-3)).run_id == newest.name
-    assert measured(workspace, "tiny", Settings(lora_rank=16)).tokens_per_second == 400.0
-    assert measured(workspace, "tiny", Settings("ipo")) is None
-    assert measured(workspace, "another", Settings()) is None
+    runs = listing(workspace)
+    assert measured(workspace, runs, "tiny", Settings(epochs=3.0, lr=1e-3)).run_id == newest.name
+    assert measured(workspace, runs, "tiny", Settings(lora_rank=16)).tokens_per_second == 400.0
+    assert measured(workspace, runs, "tiny", Settings("ipo")) is None
+    assert measured(workspace, runs, "another", Settings()) is None
