@@ -147,7 +147,7 @@ function drawPart(ink, part, top, height) {
   pen.textAlign = "left";
   pen.fillText(part.unit, 0, top - 6);
   pen.textAlign = "right";
-  for (const tick of ticks(least, most, height / 34)) {
+  for (const tick of ticks(least, most, height / 26)) {
     const y = top + height - ((tick - least) / (most - least)) * height;
     pen.fillText(say(part.log ? 10 ** tick : tick, part), LEFT - 6, y + 4);
     rule(ink, LEFT, y, width - RIGHT, y, [], ink.text, 0.15);
@@ -253,7 +253,7 @@ function entry(line) {
 function ticks(low, high, most) {
   const rough = (high - low) / Math.max(2, most), power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((one) => one >= rough), found = [];
-  for (let number = Math.ceil(low / step); number * step <= high; number++) found.push(number * step);
+  for (let number = Math.ceil(low / step); number * step <= high; number++) found.push(number * step + 0); // never -0
   return found;
 }
 

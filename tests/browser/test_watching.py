@@ -72,7 +72,7 @@ def test_what_is_read_under_the_pointer_stays_while_numbers_come(
     canvas = loss(page)
     expect(canvas).to_have_attribute("data-last", "200")
     canvas.hover()
-    read = page.get_by_text(re.compile(r"^step \d+$"))
+    read = page.locator(".tip").get_by_text(re.compile(r"^step \d+$"))
     expect(read).to_be_visible()
     runs.append_steps(folder, 200, 210, OF, 50)
     runs.live(folder, 210, OF)
