@@ -1,4 +1,4 @@
-"""Curves of several runs over one another: by step, by what they have read, or by the time it took. Pure: Curves in, Plotly figures out."""
+"""Curves of several runs over one another: by step, by what they have read, or by the time it took. Pure: Curves in, drawings out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 
 from deft_core.charts import COLOURS
-from deft_core.run_charts import POINTS, Line, Part, View, framed
+from deft_core.run_charts import POINTS, Drawing, Line, Part, View, drawing
 from deft_core.runs.curves import Curves, smoothed, thinned
 from deft_core.runs.spec import Run
 
@@ -49,7 +48,7 @@ PANELS = (
         "Accuracy, held out",
         "What decides: the run should end above its random control by more than their bands overlap.",
         "accuracy_implicit",
-        Part("share of pairs", (), ".0%", level=0.5),
+        Part("share of pairs", (), "percent", level=0.5),
     ),
     Panel(
         "Margin, held out",
@@ -95,10 +94,10 @@ def styles(runs: Sequence[Run]) -> list[tuple[str, str]]:
     return found
 
 
-def across(over: Over, steps: npt.NDArray[np.int64], by: str) -> npt.NDArray[np.floating]:
+def across(over: Over, steps: npt.NDArray[np.int64], by: str) -> npt.NDArray[np.floating | np.integer]:
     """Where these steps stand on an axis of ACROSS. With all seconds a run that was chosen by scores begins after scoring."""
     if by == "step":
-        return steps.astype(np.float64)
+        return steps
     settings = over.run.settings
     seconds, tokens = over.curves.cost(over.run.rows, settings.rows_per_step)
     summed = np.concatenate([[0.0], tokens if by == "tokens" else seconds])
@@ -106,13 +105,12 @@ def across(over: Over, steps: npt.NDArray[np.int64], by: str) -> npt.NDArray[np.
     return begun + summed[np.searchsorted(over.curves.training.steps, steps, "right")]
 
 
-def figure(panel: Panel, overs: Sequence[Over], by: str, span: int = 1) -> go.Figure | None:
+def figure(panel: Panel, overs: Sequence[Over], by: str, span: int = 1) -> Drawing | None:
     """None where no run has numbers of this panel."""
     lines = [line for over in overs for line in _line(panel, over, by, span)]
     if not lines:
         return None
-    drawn = framed([(panel.part, lines)], [], [], View())
-    return drawn.update_layout(uirevision=by, showlegend=False)
+    return drawing([(panel.part, lines)], View(), unit=ACROSS[by], legend=False)
 
 
 def _line(panel: Panel, over: Over, by: str, span: int) -> list[Line]:

@@ -1,24 +1,25 @@
-"""The curves of a run: what is drawn, what to look for in it, and the figures. Pure: Curves in, Plotly figure out.
+"""The curves of a run: what is drawn, and what to look for in it. Pure: Curves in, a drawing out.
 
-Of a curve with many steps the lowest and highest of neighbouring ones are drawn (curves.thinned); smoothing comes before that. Figures keep
-a person's zoom while their numbers change (`uirevision`).
+Of a curve with many steps the lowest and highest of neighbouring ones are drawn (curves.thinned); smoothing comes before that.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 
-from deft_core.charts import COLOURS, GREY
+from deft_core.charts import COLOURS
 from deft_core.runs.alerts import Alert
 from deft_core.runs.curves import Band, Curves, smoothed, thinned
 
-__all__ = ["PANELS", "RUN", "Line", "Panel", "Part", "Series", "View", "band_lines", "figure", "framed"]
+__all__ = ["PANELS", "RUN", "Drawing", "Line", "Panel", "Part", "Series", "View", "band_lines", "drawing", "figure"]
+
+Drawing = dict[str, Any]
 
 RUN, OTHER = COLOURS["kept"], COLOURS["dropped"]  # the run's own colour, and a second line's
 POINTS = 800  # of a line
@@ -43,7 +44,7 @@ class Part:
 
     unit: str
     series: tuple[Series, ...]
-    format: str = ",~g"
+    format: str = "number"  # number | percent | exponent
     level: float | None = None  # a dotted line, such as chance
     base: bool = False  # a dotted line at the first evaluation, which is the base's
     scale: float = 1.0  # what numbers are multiplied with
@@ -104,7 +105,7 @@ PANELS = (
                     Series("by log-probability", "accuracy_logp", OTHER, "dash", heldout=True),
                     Series("held out", "accuracy_implicit", RUN, heldout=True),
                 ),
-                ".0%",
+                "percent",
                 level=0.5,
             ),
         ),
@@ -140,7 +141,10 @@ PANELS = (
     Panel(
         "Gradient norm and learning rate",
         "The norm may be high at first and should calm down; spikes that grow come before a loss that is not finite.",
-        (Part("norm", (Series("gradient norm", "grad_norm"),)), Part("rate", (Series("learning rate", "learning_rate", OTHER),), "~e")),
+        (
+            Part("norm", (Series("gradient norm", "grad_norm"),)),
+            Part("rate", (Series("learning rate", "learning_rate", OTHER),), "exponent"),
+        ),
     ),
     Panel(
         "Speed and memory",
@@ -179,14 +183,15 @@ class Line:
     legend: bool = True
 
 
-def figure(panel: Panel, curves: Curves, view: View) -> go.Figure | None:
+def figure(panel: Panel, curves: Curves, view: View) -> Drawing | None:
     """None where the run has none of its numbers."""
     parts = [(part, _lines(part, curves, view)) for part in panel.parts]
     parts = [(part, lines) for part, lines in parts if lines]
     if not parts:
         return None
     marks = [alert for alert in curves.alerts if alert.kind in panel.alerts]
-    return framed(parts, marks, [step for step in curves.starts if step > 0], view)
+    resumed = [step for step in curves.starts if step > 0]
+    return drawing(parts, view, ends=(0.0, float(curves.step)), marks=marks, resumed=resumed)
 
 
 def _lines(part: Part, curves: Curves, view: View) -> list[Line]:
@@ -226,51 +231,43 @@ def _trained(series: Series, part: Part, curves: Curves, view: View) -> list[Lin
     return [*lines, Line(series.name, x, y * part.scale, series.colour, series.dash, 1.6 if len(series.colour) == 7 else 1.2)]
 
 
-# figures
+# drawings
 
 
-def framed(parts: Sequence[tuple[Part, Sequence[Line]]], marks: Iterable[Alert], resumed: Iterable[int], view: View) -> go.Figure:
-    """Parts one above the other over one axis of steps, alerts on their step. Given whole: Plotly's update_* calls cost milliseconds."""
-    traces: list[dict[str, Any]] = []
-    shapes: list[dict[str, Any]] = [_upright(step, GREY, "dash") for step in resumed]
-    notes: list[dict[str, Any]] = []
-    axes: dict[str, Any] = {}
-    for number, (part, lines) in enumerate(parts):
-        name = "y" if number == 0 else f"y{number + 1}"
-        traces += [trace | {"yaxis": name} for line in lines for trace in _traces(line, part.format)]
-        shapes += [_across(level, name, colour) for level, colour in _levels(part, lines)]
-        axes[name.replace("y", "yaxis")] = _axis(part, lines, number, len(parts), view)
-    for mark in marks:
-        shapes.append(_upright(mark.step, COLOURS["rejected"], "dot"))
-        hover = {"hovertext": f"step {mark.step:,}: {mark.kind.replace('_', ' ')}", "captureevents": False}
-        notes.append(
-            {
-                "x": mark.step,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "text": "⚠",
-                "showarrow": False,
-                "font": {"color": COLOURS["rejected"]},
-            }
-            | hover
-        )
-    across = {"gridcolor": GREY, "zeroline": False, "tickformat": ",~g", "anchor": "y" if len(parts) == 1 else f"y{len(parts)}"}
-    if np.isfinite(view.low) and np.isfinite(view.high):
-        across |= {"range": [view.low, view.high]}
-    layout = {"height": HEIGHT, "margin": {"l": 8, "r": 8, "t": 8, "b": 8}, "dragmode": "zoom", "hovermode": "x unified"}
-    layout |= {"legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}, "showlegend": True}
-    layout |= {"uirevision": f"{view.low} {view.high} {view.log}", "separators": ".,", "shapes": shapes, "annotations": notes}
-    layout |= {"hoverlabel": {"font": {"size": 11}, "namelength": -1}, "xaxis": across}
-    return go.Figure({"data": traces, "layout": layout | axes})
+def drawing(
+    parts: Sequence[tuple[Part, Sequence[Line]]],
+    view: View,
+    *,
+    ends: tuple[float, float] | None = None,
+    marks: Iterable[Alert] = (),
+    resumed: Iterable[int] = (),
+    unit: str = "step",
+    legend: bool = True,
+) -> Drawing:
+    """Parts one above the other over one axis, alerts on their step, as pages/shared/curve_chart.js draws them: plain values, and arrays of
+    numbers (32 bits each, little-endian) in base64. `ends` of the axis where the view has none; None: those of the lines."""
+    lines = [line for _, own in parts for line in own]
+    whole = all(np.issubdtype(line.x.dtype, np.integer) for line in lines)
+    return {
+        "height": HEIGHT,
+        "unit": unit,
+        "whole": whole,  # numbers on the axis
+        "legend": legend,
+        "range": [view.low, view.high] if np.isfinite([view.low, view.high]).all() else list(ends or _ends(lines)),
+        "parts": [_part(part, own, view, whole) for part, own in parts],
+        "marks": [[alert.step, alert.kind.replace("_", " ")] for alert in marks],
+        "resumed": list(resumed),
+    }
 
 
-def _axis(part: Part, lines: Sequence[Line], number: int, parts: int, view: View) -> dict[str, Any]:
-    domain = [0, 1] if parts == 1 else [[0.56, 1], [0, 0.44]][number]
-    axis: dict[str, Any] = {"gridcolor": GREY, "zeroline": False, "automargin": True, "tickformat": part.format, "domain": domain}
-    axis |= {"title": {"text": part.unit, "standoff": 10, "font": {"size": 11}}, "nticks": 6 if parts == 1 else 4}
-    drawn = np.concatenate([line.y for line in lines])
-    return axis | ({"type": "log"} if view.log and np.nanmin(drawn) > 0 else {})
+def _ends(lines: Sequence[Line]) -> tuple[float, float]:
+    return float(min(line.x[0] for line in lines)), float(max(line.x[-1] for line in lines))
+
+
+def _part(part: Part, lines: Sequence[Line], view: View, whole: bool) -> dict[str, Any]:
+    log = view.log and bool(np.nanmin(np.concatenate([line.y for line in lines])) > 0)
+    levels = [[level, colour] for level, colour in _levels(part, lines) if level > 0 or not log]
+    return {"unit": part.unit, "format": part.format, "log": log, "levels": levels, "lines": [_line(line, whole) for line in lines]}
 
 
 def _levels(part: Part, lines: Sequence[Line]) -> Iterable[tuple[float, str]]:
@@ -280,36 +277,12 @@ def _levels(part: Part, lines: Sequence[Line]) -> Iterable[tuple[float, str]]:
         yield float(lines[0].y[0]), COLOURS["base"]
 
 
-def _across(level: float, axis: str, colour: str) -> dict[str, Any]:
-    line = {"color": colour, "width": 1.2, "dash": "dot"}
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": level, "y1": level, "line": line, "layer": "below"}
+def _line(line: Line, whole: bool) -> dict[str, Any]:
+    about = {"name": line.name, "colour": line.colour, "dash": line.dash, "width": line.width, "points": line.points, "legend": line.legend}
+    arrays = {"y": line.y, "low": line.low, "high": line.high}
+    packed = {name: None if values is None else _packed(values, np.float32) for name, values in arrays.items()}
+    return about | {"x": _packed(line.x, np.int32 if whole else np.float32)} | packed
 
 
-def _upright(step: int, colour: str, dash: str) -> dict[str, Any]:
-    line = {"color": colour, "width": 1.2, "dash": dash}
-    return {"type": "line", "xref": "x", "x0": step, "x1": step, "yref": "paper", "y0": 0, "y1": 1, "line": line, "layer": "below"}
-
-
-def _traces(line: Line, number: str) -> Iterable[dict[str, Any]]:
-    if line.low is not None and line.high is not None:
-        x, y = np.concatenate([line.x, line.x[::-1]]), np.concatenate([line.high, line.low[::-1]])
-        plain = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        yield plain | {"x": _compact(x), "y": _compact(y), "fill": "toself", "fillcolor": f"{line.colour[:7]}2E"}
-    yield {
-        "type": "scatter",
-        "mode": "lines+markers" if line.points else "lines",
-        "x": _compact(line.x),
-        "y": _compact(line.y),
-        "name": line.name,
-        "line": {"color": line.colour, "width": line.width, "dash": line.dash},
-        "marker": {"size": 5},
-        "showlegend": line.legend,
-        "connectgaps": False,
-        "hovertemplate": f"%{{y:{number}}}" if line.legend else None,
-        "hoverinfo": None if line.legend else "skip",
-    }
-
-
-def _compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Four bytes a number on the wire."""
-    return values.astype(np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32)
+def _packed(values: npt.NDArray[Any], kind: type[np.int32] | type[np.float32]) -> str:
+    return b64encode(values.astype(kind).tobytes()).decode()

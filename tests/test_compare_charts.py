@@ -9,6 +9,7 @@ from deft_core.runs import metrics
 from deft_core.runs.curves import read_curves
 from deft_core.runs.spec import Settings, read_run
 from tests.test_comparing import a_run
+from tests.test_run_charts import drawn_lines, numbers
 
 
 def over(tmp_path, run_id="one", scoring_seconds=None, steps=3, **changes):
@@ -43,12 +44,13 @@ def test_a_control_needs_no_scores_so_it_begins_at_once(tmp_path):
 def test_a_line_a_run_in_its_colour_and_a_band_where_there_is_one(tmp_path):
     overs = [over(tmp_path, "one"), over(tmp_path, "two", steps=2)]
     drawn = figure(panel("Accuracy"), overs, "step")
-    lines = [trace for trace in drawn.data if trace.name]
-    assert [(trace.name, list(trace.x)) for trace in lines] == [("one", [0, 3]), ("two", [0, 2])]
-    assert list(lines[0].y) == pytest.approx([0.5, 0.7]) and lines[0].line.color == COLOURS["kept"]
-    assert len(drawn.data) == 4  # and their bands
+    lines = drawn_lines(drawn)
+    assert [(line["name"], numbers(line["x"], np.int32)) for line in lines] == [("one", [0, 3]), ("two", [0, 2])]
+    assert numbers(lines[0]["y"]) == pytest.approx([0.5, 0.7]) and lines[0]["colour"] == COLOURS["kept"]
+    assert [numbers(line["high"]) for line in lines] == [pytest.approx([0.5, 0.8])] * 2
     loss = figure(panel("Loss"), overs, "step")
-    assert [list(trace.y) for trace in loss.data] == [pytest.approx([1, 1 / 2, 1 / 3]), pytest.approx([1, 1 / 2])]
+    assert [numbers(line["y"]) for line in drawn_lines(loss)] == [[1, 0.5, 0.3333], [1, 0.5]]
+    assert [numbers(line["x"]) for line in drawn_lines(figure(panel("Loss"), overs, "tokens"))] == [[40, 80, 90], [40, 80]]
 
 
 def test_what_no_run_has_is_not_drawn(tmp_path):
@@ -59,7 +61,7 @@ def test_a_long_run_is_drawn_with_few_points(tmp_path):
     folder = a_run(tmp_path, "long")
     (folder / "metrics.jsonl").write_text("".join(f'{{"event": "step", "step": {step}, "loss": 1.0}}\n' for step in range(1, 5001)))
     drawn = figure(panel("Loss"), [Over("long", read_run(folder), read_curves(folder), COLOURS["kept"])], "step", 50)
-    assert len(drawn.data[0].x) <= 1000
+    assert len(numbers(drawn_lines(drawn)[0]["x"])) <= 1000
 
 
 def test_colours_are_by_role_in_a_group_and_apart_elsewhere(tmp_path):

@@ -14,7 +14,7 @@ from deft_core.runs import monitor, verdict
 from deft_core.runs.monitor import Listed
 from deft_core.runs.spec import Run
 from deft_core.workspace import Workspace
-from pages.shared import compare_resources, compare_table, run_resources, state, widgets
+from pages.shared import compare_resources, compare_table, curve_chart, run_resources, state, widgets
 from pages.shared.compare_table import Named
 
 ABOUT = {"run": "a run", "random": "random rows, as many", "full": "all rows", "unguided": "without guidance", BASE: "before training"}
@@ -25,7 +25,6 @@ ICONS = {
     "unknown": ":material/help:",
 }
 SPANS = (1, 5, 10, 25, 50, 100, 250, 1000)
-CONFIG = {"displayModeBar": False}
 
 
 @dataclass(frozen=True)
@@ -141,13 +140,14 @@ def _curves(workspace: Workspace, columns: Sequence[Column]) -> None:
         st.info("None of these runs has done a step yet: curves begin with the first one.")
         return
     by, span = _controls(max(over.curves.step for over in overs))
+    together = " ".join(over.run.run_id for over in overs)
     with st.container(key="run-curves"):
         for panel in compare_charts.PANELS:
             drawn = compare_charts.figure(panel, overs, by, span)
             if drawn is not None:
                 with st.container(border=True, gap="small"):
                     st.markdown(f"**{panel.title}**", help=panel.look_for)
-                    st.plotly_chart(drawn, key=f"over-{panel.title}", config=CONFIG, alt=panel.title)
+                    curve_chart.draw(drawn, f"over-{panel.title}", f"{by} {together}", panel.title)
 
 
 def _controls(steps: int) -> tuple[str, int]:

@@ -7,13 +7,12 @@ import streamlit as st
 
 from deft_core.run_charts import PANELS, View, figure
 from deft_core.runs.curves import Curves
-from pages.shared import state
+from pages.shared import curve_chart, state
 
 SPANS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
-CONFIG = {"displayModeBar": False}
 
 
-def draw(curves: Curves, of: int) -> None:
+def draw(run_id: str, curves: Curves, of: int) -> None:
     if not len(curves.training.steps) and not len(curves.evaluations.steps):
         st.info("No step is done yet: curves begin with the first one.")
         return
@@ -24,7 +23,7 @@ def draw(curves: Curves, of: int) -> None:
             if drawn is not None:
                 with st.container(border=True, gap="small"):
                     st.markdown(f"**{panel.title}**", help=panel.look_for)
-                    st.plotly_chart(drawn, key=f"curve-{panel.title}", config=CONFIG, alt=panel.title)
+                    curve_chart.draw(drawn, f"curve-{panel.title}", f"{run_id} {view.low} {view.high}", panel.title)
 
 
 def _controls(of: int) -> View:

@@ -36,7 +36,7 @@ def draw(workspace: Workspace, run_id: str) -> None:
     if curves is None:
         return
     run_outcome.alerts(curves)
-    run_curves.draw(curves, one.run.settings.total_steps(one.run.rows))
+    run_curves.draw(run_id, curves, one.run.settings.total_steps(one.run.rows))
     samples, log = st.columns([3, 2], gap="medium")
     with samples:
         run_samples.draw(workspace.run(run_id), curves)

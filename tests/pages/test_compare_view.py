@@ -65,7 +65,7 @@ def test_costs_have_scoring_in_them(group: Workspace) -> None:
 
 def test_curves_stand_over_what_somebody_asks_for(group: Workspace) -> None:
     app = compared("mine", "control")
-    assert len(app.get("plotly_chart")) == 2  # the loss, the accuracy
+    assert len(app.get("bidi_component")) == 2  # the loss, the accuracy
     checked(widget(app, "segmented_control", "Over").set_value("all").run())
     assert address(app, state.ACROSS) == ["all"] and not app.error
 
@@ -75,7 +75,7 @@ def test_one_that_is_not_evaluated_is_named_and_its_curves_are_there(group: Work
     app = compared("mine", "control")
     words = " ".join(one.value for kind in ("caption", "info") for one in getattr(app, kind)).replace("\\", "")
     assert "control** (finished) is not evaluated" in words and "needs two evaluated runs" in words
-    assert len(app.get("plotly_chart")) == 2 and not app.error
+    assert len(app.get("bidi_component")) == 2 and not app.error
 
 
 def test_one_that_is_gone_is_said_and_the_others_are_compared(group: Workspace) -> None:
@@ -98,7 +98,7 @@ def test_runs_without_a_step_have_no_curves_yet(scored: Workspace) -> None:
 def test_damaged_tables_are_said(group: Workspace) -> None:
     (group.run("control") / "evaluation_rows.parquet").write_bytes(b"half")
     app = compared("mine", "control")
-    assert "deft evaluate control" in app.error[0].value.replace("\\", "") and len(app.get("plotly_chart")) == 2
+    assert "deft evaluate control" in app.error[0].value.replace("\\", "") and len(app.get("bidi_component")) == 2
 
 
 def test_names_are_text(group: Workspace) -> None:

@@ -6,6 +6,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -63,6 +64,10 @@ def queued(runs: ModuleType, workspace: Workspace, run_id: str, seed: int) -> Pa
 def words(app: AppTest) -> str:
     kinds = ("markdown", "caption", "warning", "error", "info", "text", "subheader")
     return " ".join(one.value for kind in kinds for one in getattr(app, kind)).replace("\\", "").replace("*", "")
+
+
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(one.proto.json) for one in app.get("bidi_component")]
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -143,15 +148,14 @@ def test_a_live_run_shows_how_far_it_is_and_its_curves(workspace: Workspace, run
     labels.change(folder, tags=["seed 1"], note="why it was made")
     app = opened("runs", run="live")
     assert (metric(app, "step"), metric(app, "pairs a second"), metric(app, "time left")) == ("12 / 20", "0.40", "1 min 20 s")
-    assert len(app.get("plotly_chart")) == PANELS
+    assert len(app.get("bidi_component")) == PANELS
     assert "Step 8: Far from the base." in app.warning[0].value and "why it was made" in words(app)
     assert not widget(app, "button", "Stop").disabled and widget(app, "button", "Delete").disabled
 
 
 def test_an_alert_is_marked_on_its_step_in_its_own_chart(workspace: Workspace, runs: ModuleType) -> None:
     metrics.append(live(runs, workspace), "alert", 8, kind="kl_drift", words="far")
-    charts = [json.loads(one.proto.spec) for one in opened("runs", run="live").get("plotly_chart")]
-    marked = [[note["x"] for note in chart["layout"].get("annotations", [])] for chart in charts]
+    marked = [[step for step, _ in chart["marks"]] for chart in charts(opened("runs", run="live"))]
     assert marked == [[], [], [], [], [8], [], [], []]
 
 
@@ -255,12 +259,11 @@ def test_a_damaged_file_is_named_and_the_run_can_be_deleted(group: list[Path], f
 def test_curves_are_looked_at_as_the_address_says(workspace: Workspace, runs: ModuleType) -> None:
     folder = runs.generate_run(workspace, "long", 400, evaluations=4, seed=1)
     runs.finish(folder, 400)
-    charts = opened("runs", run="long", span="50", log="on", steps="100-200").get("plotly_chart")
-    layout = json.loads(charts[6].proto.spec)["layout"]  # the gradient norm is above 0
-    assert layout["xaxis"]["range"] == [100, 200] and layout["yaxis"]["type"] == "log"
-    assert layout["uirevision"] == "100 200 True"
-    loss = json.loads(charts[0].proto.spec)["layout"]
-    assert loss["yaxis"].get("type") != "log"  # the guidance term is below 0
+    drawn = charts(opened("runs", run="long", span="50", log="on", steps="100-200"))
+    gradient, loss = drawn[6], drawn[0]
+    assert gradient["range"] == [100, 200] and gradient["parts"][0]["log"]
+    assert not loss["parts"][0]["log"]  # the guidance term is below 0
+    assert {one["view"] for one in drawn} == {"long 100 200"}
 
 
 # elsewhere
