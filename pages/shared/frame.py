@@ -46,13 +46,21 @@ class Frame:
 
 
 def navigation() -> st.Page:
-    """Streamlit's own navigation over PAGES; the page asked for comes back. What is shown of it is ours, see `_links`."""
+    """Streamlit's own navigation over PAGES; the page asked for comes back."""
     state.set_routed()
-    return st.navigation([page(file) for file in PAGES], position="hidden")
+    return st.navigation([page(file) for file in PAGES])
 
 
 def page(file: str) -> st.Page:
+    """Without its icon, which would be the tab's for a moment, and for that browsers ask a server of Google's; see `_icons`."""
     return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py")
+
+
+def _icons() -> None:
+    """Before the names in the sidebar, in the font that Streamlit brings along."""
+    item = '[data-testid="stSidebarNavItems"] > :nth-child({}) [data-testid="stSidebarNavLink"]::before {{content: "{}"}}'
+    names = [icon.removeprefix(":material/").removesuffix(":") for _, icon, _ in PAGES.values()]
+    st.html("<style>" + "\n".join(item.format(place, name) for place, name in enumerate(names, 1)) + "</style>")
 
 
 def open_page(file: str, body: Callable[[Frame], None]) -> None:
@@ -66,11 +74,11 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     name, _, question = PAGES[file]
     st.set_page_config(page_title=f"{name} · DEFT Studio", page_icon=ICON, layout="wide")
     widgets.style()
+    _icons()
     st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
-        _links()
         pickers, line = st.container(), st.container()
         _training_line(workspace)
     before = _tick(workspace, file)
@@ -84,13 +92,6 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
             st.rerun()  # the first has begun or the last has ended: draw with another timer, or with none
 
     st.fragment(draw, run_every=before)()
-
-
-def _links() -> None:
-    """The pages in order. A page's own icon would be the tab's too, for which browsers ask a server of Google's."""
-    with st.container(gap=None, key="pages"):
-        for file, (name, icon, _) in PAGES.items():
-            st.page_link(page(file), label=name, icon=icon, width="stretch")
 
 
 def lacks_data(frame: Frame) -> bool:

@@ -17,7 +17,6 @@ from deft_core.queries import light_table, open_view
 from deft_core.reading import visible
 from deft_core.workspace import Workspace, write_json
 from tests.browser.conftest import WAIT_MILLISECONDS
-from tests.pages.driving import PAGES
 from tests.score_sets import preferences, write_dataset, write_demo, write_scores
 
 pytestmark = pytest.mark.browser
@@ -78,7 +77,9 @@ def shown_rows(page: Page, count: int) -> None:
 def test_a_cold_deep_link_opens_its_page(serve: Serve, page: Page, workspace: Workspace) -> None:
     page.goto(f"{serve(workspace.root)}/explore?{urlencode({'dataset': 'demo', 'filter': 'between 0.05 0.1 reward_chosen'})}")
     expect(page.get_by_role("heading", name="How are the rewards distributed?")).to_be_visible()
-    expect(page.locator(".st-key-pages").get_by_role("link")).to_have_count(len(PAGES))
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_text(
+        ["Overview", "Data", "Discrepancy", "Explore", "Curate", "Train", "Runs", "Try"]
+    )
     expect(page.get_by_test_id("stSidebarHeader").locator("img")).to_be_visible()
     table = light_table(open_view(workspace, "demo"))
     shown_rows(page, int(table["reward_chosen"].between(0.05, 0.1).sum()))

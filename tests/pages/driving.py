@@ -32,12 +32,6 @@ def metric(app: AppTest, label: str) -> str:
     return widget(app, "metric", label).value
 
 
-def links(app: AppTest):
-    """The sidebar's own, (to the pages, to what runs)."""
-    found = app.sidebar.get("page_link")
-    return found[: len(PAGES)], found[len(PAGES) :]
-
-
 def address(app: AppTest, name: str) -> list[str]:
     value = app.query_params.get(name, [])
     return [value] if isinstance(value, str) else list(value)

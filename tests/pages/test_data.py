@@ -16,7 +16,7 @@ from deft_core.importing import import_source
 from deft_core.reading import escaped
 from deft_core.workspace import Workspace
 from pages.shared import job_resources
-from tests.pages.driving import ROOT, address, body_text, checked, links, opened, widget
+from tests.pages.driving import ROOT, address, body_text, checked, opened, widget
 from tests.score_sets import preferences, write_dataset
 
 
@@ -108,7 +108,7 @@ def test_an_import_says_how_many_rows_it_has_read(workspace: Workspace) -> None:
     finally:
         ended.set()
         job.thread.join()
-    assert links(app)[1][0].proto.label == "importing mine: 1,234 rows"
+    assert app.sidebar.get("page_link")[0].proto.label == "importing mine: 1,234 rows"
     assert "Reading mine: 1,234 rows so far" in [one.value for one in app.text] and not app.get("progress")
 
 

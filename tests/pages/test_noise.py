@@ -14,7 +14,7 @@ from deft_core.noise import stored, swapped, workbench
 from deft_core.processes import identity
 from deft_core.queries import light_table, open_view
 from deft_core.workspace import Workspace, write_json
-from tests.pages.driving import body_text, checked, links, opened, widget
+from tests.pages.driving import body_text, checked, opened, widget
 from tests.score_sets import preferences, write_dataset
 
 TAB = {"tab": "Noise"}
@@ -72,15 +72,15 @@ def test_a_computation_under_way_and_one_that_failed(scored: Workspace) -> None:
 
 def test_a_computation_under_way_stands_in_the_sidebar_of_every_page(scored: Workspace) -> None:
     says = half_way(scored)
-    (link,) = links(opened("overview"))[1]
+    (link,) = opened("overview").sidebar.get("page_link")
     assert link.proto.label == "looking through demo 50%, 5 s left"
     assert link.proto.page.endswith("curate") and link.proto.query_string == "dataset=demo&tab=Noise"
     says(phase="near duplicates", done=60, seconds_left=0.0)
-    (link,) = links(opened("overview"))[1]
+    (link,) = opened("overview").sidebar.get("page_link")
     assert link.proto.label == "looking through demo near duplicates"
     for other in ({"state": "finished"}, {"pid": 2**22 + 1}):  # no such process: lost
         says(**other)
-        assert not links(opened("overview"))[1]
+        assert not opened("overview").sidebar.get("page_link")
 
 
 def test_a_damaged_status_takes_nothing_along(scored: Workspace) -> None:

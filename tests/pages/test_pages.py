@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from deft_core.preferences import Message, Preference, Response
 from deft_core.workspace import Workspace
-from tests.pages.driving import PAGES, ROOT, address, body_text, checked, links, opened
+from tests.pages.driving import PAGES, ROOT, address, body_text, checked, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
 # every page, in every state
@@ -37,12 +37,6 @@ def test_a_page_of_a_dataset_without_scores(workspace: Workspace, name: str) -> 
     app = opened(name)
     assert not app.error
     assert any(one.label.startswith(("Score", "Bring", "Train")) for one in app.button)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_every_page_leads_to_the_others_in_the_order_of_the_work(workspace: Workspace, name: str) -> None:
-    titles = ["Overview", "Data", "Discrepancy", "Explore", "Curate", "Train", "Runs", "Try"]
-    assert [one.proto.label for one in links(opened(name))[0]] == titles
 
 
 def test_the_router_opens_the_overview(scored: Workspace) -> None:

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from deft_core.runs import labels, launch, metrics, queue
 from deft_core.workspace import Workspace, read_json, write_json
 from pages.shared import run_resources
-from tests.pages.driving import address, checked, links, metric, opened, widget
+from tests.pages.driving import address, checked, metric, opened, widget
 
 GONE = {"pid": 2**22 + 1, "started": 1.0}  # no process has this pid
 PANELS = 8
@@ -272,8 +272,8 @@ def test_curves_are_looked_at_as_the_address_says(workspace: Workspace, runs: Mo
 def test_the_sidebar_of_every_page_leads_to_runs_that_live(workspace: Workspace, runs: ModuleType) -> None:
     live(runs, workspace, name="the live one")
     queued(runs, workspace, "waits", 1)
-    said = [one.proto.label.replace("\\", "") for one in links(opened("overview"))[1]]
-    assert said == ["training the live one step 12 / 20, 1 min 20 s left", "1 run waiting"]
+    links = [one.proto.label.replace("\\", "") for one in opened("overview").get("page_link")]
+    assert links == ["training the live one step 12 / 20, 1 min 20 s left", "1 run waiting"]
 
 
 def test_an_empty_workspace_has_no_runs(workspace: Workspace) -> None:
