@@ -44,11 +44,11 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 
 class _Server:
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, port: int = 0) -> None:
         with socket.socket() as free:
             free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        self.address = f"http://localhost:{port}"
+            port = port or free.getsockname()[1]
+        self.port, self.address = port, f"http://localhost:{port}"
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port)]
         command += ["--server.fileWatcherType", "none"]
         environment = os.environ | {"DEFT_WORKSPACE": str(workspace)}

@@ -76,6 +76,10 @@ def test_one_that_is_not_evaluated_is_named_and_its_curves_are_there(group: Work
     words = " ".join(one.value for kind in ("caption", "info") for one in getattr(app, kind)).replace("\\", "")
     assert "control** (finished) is not evaluated" in words and "needs two evaluated runs" in words
     assert len(app.get("bidi_component")) == 2 and not app.error
+    stopped = group.run("control")
+    for name in ("status.json", "exit.json"):
+        (stopped / name).unlink(missing_ok=True)
+    assert "a click on its name opens it, and Resume goes on with it" in " ".join(one.value for one in compared("mine", "control").caption)
 
 
 def test_one_that_is_gone_is_said_and_the_others_are_compared(group: Workspace) -> None:

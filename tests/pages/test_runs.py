@@ -222,7 +222,8 @@ def test_a_live_run_is_stopped_in_the_background(workspace: Workspace, runs: Mod
     app = opened("runs", run="live")
     assert widget(app, "button", "Stopping …").disabled
     press(app, "Kill it now")
-    assert asked == [("live",), ("live", 0.0)]
+    again = ("live",)  # the page goes on with a stop that another server may have begun
+    assert asked == [("live",), again, ("live", 0.0), again]
 
 
 def test_a_run_is_named_tagged_and_noted(group: list[Path]) -> None:
