@@ -261,6 +261,7 @@ function say(value, { format }) {
   if (!Number.isFinite(value)) return "–";
   if (format === "percent") return `${(100 * value).toFixed(Math.abs(value * 100) % 1 < 0.05 ? 0 : 1)} %`;
   if (format === "exponent" && value) return value.toExponential(1).replace(".0e", "e");
+  if (value && Math.abs(value) < 1e-4) return Number(value.toPrecision(4)).toExponential(); // else there is no room for its zeros
   return value.toLocaleString("en-US", { maximumSignificantDigits: 5 });
 }
 

@@ -70,6 +70,8 @@ def _words(workspace: Workspace, one: Listed, curves: Curves | None) -> None:
         advice = "" if remedy.startswith("`deft run resume") else f"{widgets.prose(remedy)}\n\n"
         show = st.error if one.status == "failed" else st.warning
         show(f"**{one.status.capitalize()}:** {widgets.plain(message)}\n\n{advice}{_here(remedy, curves)}")
+    elif one.status == "stopped":
+        st.caption(f":material/stop: {_here('', curves)}")
 
 
 def _here(remedy: str, curves: Curves | None) -> str:

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (requirements-dev.txt)")
 from playwright.sync_api import Locator, Page, expect
 
+from deft_core.runs import metrics
 from deft_core.workspace import Workspace, read_json, write_json
 
 pytestmark = pytest.mark.browser
@@ -78,6 +79,16 @@ def test_what_is_read_under_the_pointer_stays_while_numbers_come(
     runs.live(folder, 210, OF)
     expect(canvas).to_have_attribute("data-last", "210")
     expect(read).to_be_visible()
+
+
+def test_a_small_number_is_said_in_few_characters(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
+    folder = runs.generate_run(Workspace(tmp_path), "small", 0, of=2)
+    for step in (1, 2):
+        metrics.append(folder, "step", step, loss=0.0000015)
+    runs.finish(folder, 2)
+    page.goto(f"{serve(tmp_path)}/runs?run=small")
+    loss(page).hover()
+    expect(page.locator(".tip").get_by_text("1.5e-6")).to_be_visible()
 
 
 def test_a_process_that_is_gone_is_lost_without_a_reload(
