@@ -74,12 +74,15 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page.set_default_timeout(WAIT_MILLISECONDS)
     expect.set_options(timeout=WAIT_MILLISECONDS)
     elsewhere: list[str] = []
+    errors: list[str] = []  # of scripts in the page: one that React does not catch leaves it white
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: None if urlsplit(request.url).hostname in (None, "localhost") else elsewhere.append(request.url))
     yield page
     if getattr(request.node, "failed", False):
         FAILURES.mkdir(exist_ok=True)
         page.screenshot(path=FAILURES / f"{request.node.name}.png", full_page=True)
     page.close()
+    assert not errors
     assert not elsewhere, "everything stays on this machine"
 
 

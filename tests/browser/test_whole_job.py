@@ -59,7 +59,7 @@ def test_from_the_demo_to_an_answer_of_the_model(page: Page, workspace: Workspac
         expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()  # without a reload
         curves_are_those_of(page, workspace, run, at_least=3)
         assert read_json(workspace.run(run.run_id) / "status.json")["pid"] == pid, "the server took nothing with it"
-        stop_and_resume(page, workspace, run, control)
+        resume(page, workspace, control, stop(page, workspace, control))
         for one in (run, control):
             finished_without_gap(workspace, one)
         compare(page, workspace, run, control)
@@ -167,8 +167,8 @@ def steps(workspace: Workspace, run: Run) -> list[int]:
     return [event["step"] for event in metrics.standing(events) if event["event"] == "step"]
 
 
-def stop_and_resume(page: Page, workspace: Workspace, run: Run, control: Run) -> None:
-    """The control, whose turn comes once the run has finished."""
+def stop(page: Page, workspace: Workspace, control: Run) -> int:
+    """The control, whose turn comes once the run has finished; the step it got to."""
     expect(page.get_by_role("button", name="random control: running")).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="random control: running").click()
     curves_are_those_of(page, workspace, control, at_least=1)
@@ -177,6 +177,11 @@ def stop_and_resume(page: Page, workspace: Workspace, run: Run, control: Run) ->
     at = read_json(workspace.run(control.run_id) / "exit.json")["step"]
     assert 1 <= at < STEPS, "it was stopped on its way"
     assert steps(workspace, control) == list(range(1, at + 1))
+    return int(at)
+
+
+def resume(page: Page, workspace: Workspace, control: Run, at: int) -> None:
+    """From its checkpoint to its end."""
     expect(page.get_by_text(f"Resume goes on from step {at}.")).to_be_visible()
     still(page)
     page.get_by_role("button", name="Resume").click()
