@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.dev
 
-.PHONY: app test test-slow test-browser lint format types bench study-data study-tuning study-primary study-exploratory clean
+.PHONY: app test test-slow test-browser lint format types bench study-data study-tuning study-primary study-exploratory study-tables clean
 
 app: .venv/.app
 	$(BIN)/deft app --demo
@@ -45,6 +45,9 @@ study-data: $(STAMP)
 
 study-tuning study-primary study-exploratory: $(STAMP)
 	$(BIN)/python docs/study/run.py $(@:study-%=%)
+
+study-tables: $(STAMP)
+	$(BIN)/python docs/study/tables.py
 
 clean:
 	rm -rf .venv

@@ -96,8 +96,18 @@ def hold_out_tuning_rows(folder: Path) -> None:
 
 def in_tuning(prompt: list[dict[str, str]]) -> bool:
     """By a hash of the first user turn, with a salt: the splits went by that hash without one."""
-    first = next(message["content"] for message in prompt if message["role"] == "user")
-    return blake2b(first.encode(), digest_size=1, salt=b"tuning").digest()[0] % 2 == 0
+    return blake2b(first_turn(prompt).encode(), digest_size=1, salt=b"tuning").digest()[0] % 2 == 0
+
+
+def first_turn(prompt: list[dict[str, str]]) -> str:
+    return next(message["content"] for message in prompt if message["role"] == "user")
+
+
+def write_heldout(folder: Path, path: Path) -> None:
+    """id and conversation, a number by first user turn, of the rows that runs are evaluated on."""
+    rows = pq.read_table(folder / "heldout.parquet", columns=["id", "prompt"]).to_pandas()
+    rows["conversation"] = pd.factorize(rows["prompt"].map(first_turn))[0]
+    rows[["id", "conversation"]].to_parquet(path, index=False, compression="zstd")
 
 
 def harvest(one: Planned, folder: Path) -> None:
@@ -117,6 +127,8 @@ def harvest(one: Planned, folder: Path) -> None:
         | {"kl_tokens": rows["kl_tokens"].astype("int32")}
     )
     RESULTS.mkdir(exist_ok=True)
+    if one.part != "tuning" and not (heldout := RESULTS / f"heldout-{one.dataset}.parquet").is_file():
+        write_heldout(folder, heldout)
     kept.to_parquet(RESULTS / f"{one.name}.parquet", index=False, compression="zstd")
     (RESULTS / f"{one.name}.json").write_text(json.dumps(about, indent=None, separators=(",", ":")) + "\n")
 
