@@ -225,8 +225,8 @@ def compare(page: Page, workspace: Workspace, run: Run, control: Run) -> None:
         expect(cells.nth(2)).to_contain_text(words)
     cost = told[0]["cost"]
     assert cost["scoring_seconds"] > 0 and cost["training_seconds"] > 0
-    for title in ("Loss and its parts", "Accuracy, held out"):
-        expect(page.get_by_role("img", name=title)).to_be_visible()
+    for title in ("Loss", "Accuracy, held out", "Margin, held out"):
+        expect(page.get_by_role("img", name=title, exact=True)).to_be_visible()
 
 
 def ask(page: Page, run: Run) -> None:
