@@ -27,13 +27,9 @@ class Chart {
     this.canvas.addEventListener("dblclick", () => this.zoom(null));
   }
 
-  show(data) {
+  show(sent) {
     charts.add(this);
-    this.data = data;
-    for (const line of data.parts.flatMap((part) => part.lines)) {
-      line.x = data.whole ? new Int32Array(bytes(line.x)) : new Float32Array(bytes(line.x));
-      for (const name of ["y", "low", "high"]) line[name] = line[name] && new Float32Array(bytes(line[name]));
-    }
+    const data = (this.data = decoded(sent));
     this.place.style.height = `${data.height}px`;
     this.canvas.setAttribute("aria-label", data.alt);
     this.legend.hidden = !data.legend;
@@ -272,6 +268,13 @@ function nearest(steps, at) {
     steps[middle] < at ? (low = middle + 1) : (high = middle);
   }
   return low > 0 && at - steps[low - 1] < steps[low] - at ? low - 1 : low;
+}
+
+// What was sent stays as it is: with another theme it is shown once more.
+function decoded(data) {
+  const steps = data.whole ? Int32Array : Float32Array, values = (text) => text && new Float32Array(bytes(text));
+  const line = (one) => ({ ...one, x: new steps(bytes(one.x)), y: values(one.y), low: values(one.low), high: values(one.high) });
+  return { ...data, parts: data.parts.map((part) => ({ ...part, lines: part.lines.map(line) })) };
 }
 
 function bytes(text) {

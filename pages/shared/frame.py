@@ -80,7 +80,7 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     workspace = resources.workspace()
     with st.sidebar:
         pickers, line = st.container(), st.container()
-        _training_line(workspace)
+        _training_line(workspace, alone=file != "runs.py")
     before = _tick(workspace, file)
 
     def draw() -> None:
@@ -182,8 +182,12 @@ def _pick_selection(workspace: Workspace, dataset: str) -> str | None:
     return chosen or None
 
 
-def _training_line(workspace: Workspace) -> None:
-    """A line for each run that lives, in a fragment of its own: the rest of the page stays as it is while they train."""
+def _training_line(workspace: Workspace, alone: bool) -> None:
+    """A line for each run that lives, in a fragment of its own: the rest of the page stays as it is while they train.
+
+    Not `alone`, the page looks for itself whether the first has begun or the last has ended: two that redraw it at once get in each
+    other's way.
+    """
 
     def live() -> list[activity.LiveRun]:
         try:
@@ -201,7 +205,7 @@ def _training_line(workspace: Workspace) -> None:
         if waiting := sum(one.state == "queued" for one in found):
             label, all_runs = f"{widgets.count(waiting, 'run')} waiting", {state.RUN: ""}
             st.page_link(page("runs.py"), label=label, icon=":material/hourglass:", query_params=all_runs)
-        if bool(found) != before:
+        if alone and bool(found) != before:
             st.rerun()
 
     st.fragment(draw, run_every=TICK_SECONDS if before else None)()

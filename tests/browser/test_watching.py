@@ -81,6 +81,18 @@ def test_what_is_read_under_the_pointer_stays_while_numbers_come(
     expect(read).to_be_visible()
 
 
+def test_curves_stay_when_the_theme_changes(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
+    runs.finish(runs.generate_run(Workspace(tmp_path), "done", 20), 20)
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{serve(tmp_path)}/runs?run=done")
+    expect(loss(page)).to_have_attribute("data-last", "20")
+    page.emulate_media(color_scheme="dark")
+    expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+    loss(page).hover()
+    expect(page.locator(".tip").get_by_text(re.compile(r"^step \d+$"))).to_be_visible()
+    expect(page.get_by_text("BidiComponent Error")).to_have_count(0)
+
+
 def test_a_small_number_is_said_in_few_characters(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
     folder = runs.generate_run(Workspace(tmp_path), "small", 0, of=2)
     for step in (1, 2):
