@@ -3,7 +3,7 @@
 
 const zooms = new Map(); // view: [low, high]
 const charts = new Set();
-const LEFT = 50, RIGHT = 10, HEAD = 17, FOOT = 18;
+const LEFT = 50, RIGHT = 10, HEAD = 20, FOOT = 18;
 const DASHES = { solid: [], dash: [6, 4], dot: [2, 3], dashdot: [6, 3, 2, 3] };
 
 export default function ({ data, parentElement }) {
@@ -141,7 +141,7 @@ function drawPart(ink, part, top, height) {
   pen.fillStyle = ink.text;
   pen.globalAlpha = 0.75;
   pen.textAlign = "left";
-  pen.fillText(part.unit, 0, top - 6);
+  pen.fillText(part.unit, 0, top - 9);
   pen.textAlign = "right";
   for (const tick of ticks(least, most, height / 26)) {
     const y = top + height - ((tick - least) / (most - least)) * height;
@@ -235,7 +235,7 @@ function upright(ink, step, dash, colour, alpha, sign) {
   rule(ink, toX(step), HEAD - 6, toX(step), height - FOOT, dash, colour, alpha);
   if (!sign) return;
   Object.assign(pen, { fillStyle: colour, globalAlpha: 1, textAlign: "center" });
-  pen.fillText(sign, toX(step), HEAD - 7);
+  pen.fillText(sign, toX(step), HEAD - 9);
 }
 
 function entry(line) {

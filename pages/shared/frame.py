@@ -31,6 +31,7 @@ LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
 LOGO = Path(__file__).with_name("logo.svg")  # the product's name
 ICON = str(LOGO.with_name("icon.svg"))  # of the browser's tab
+EMPTY_PAGE = LOGO.with_name("empty_page.js").read_text(encoding="utf-8")  # loads a page again that is left empty
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _log = logging.getLogger("deft.pages")
@@ -75,6 +76,7 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     st.set_page_config(page_title=f"{name} · DEFT Studio", page_icon=ICON, layout="wide")
     widgets.style()
     _icons()
+    st.html(f"<script>{EMPTY_PAGE}</script>", unsafe_allow_javascript=True)
     st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()

@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from deft_core.runs import metrics
 from deft_core.workspace import Workspace, read_json, write_json
+from tests.browser.conftest import _Server
 
 pytestmark = pytest.mark.browser
 
@@ -114,6 +115,24 @@ def test_a_process_that_is_gone_is_lost_without_a_reload(
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(page.get_by_text("its process is gone without a word")).to_be_visible()
     expect(loss(page)).to_be_visible()
+
+
+def test_a_click_between_two_servers_leaves_no_empty_page(page: Page, tmp_path: Path, runs: ModuleType) -> None:
+    first = runs.generate_run(Workspace(tmp_path), "first", 20, of=OF, name="the first")
+    other = runs.generate_run(Workspace(tmp_path), "other", 20, of=OF, seed=1, name="the other", group="first", role="unguided")
+    for folder in (first, other):
+        runs.live(folder, 20, OF)
+    with _Server(tmp_path) as server:
+        page.goto(f"{server.address}/runs?run=first")
+        expect(loss(page)).to_have_attribute("data-last", "20")
+        server.process.kill()
+        server.process.wait()
+    with _Server(tmp_path, server.port):
+        page.get_by_role("button", name="without guidance: running").click()
+        for folder in (first, other):
+            runs.append_steps(folder, 20, 25, OF, 50)
+        expect(loss(page)).to_have_attribute("data-last", "25")
+        expect(page.get_by_role("heading", name="Is it learning what I want?")).to_be_visible()
 
 
 def test_what_is_typed_and_ticked_outlives_refreshes(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
