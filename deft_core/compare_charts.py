@@ -24,7 +24,7 @@ ROLES = {
 }
 OTHERS = (COLOURS["rejected"], COLOURS["dropped"], COLOURS["chosen"], COLOURS["base"])  # of runs of other groups
 DASHES = ("solid", "dash", "dot", "dashdot")
-ACROSS = {"step": "steps", "tokens": "tokens read", "training": "seconds of training", "all": "seconds, scoring included"}
+ACROSS = {"step": "steps", "tokens": "tokens", "training": "seconds", "all": "seconds + scoring"}  # as short as a narrow page needs
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ ICONS = {
     "no difference": ":material/balance:",
     "unknown": ":material/help:",
 }
+ACROSS_HELP = (
+    "Runs of other lengths compare by the tokens they have read or the seconds that training took, alone or behind those of scoring."
+)
 SPANS = (1, 5, 10, 25, 50, 100, 250, 1000)
 
 
@@ -161,7 +164,7 @@ def _controls(steps: int) -> tuple[str, int]:
     with controls:
         key = state.mirror(state.ACROSS, by)
         changed = state.changed(key, lambda chosen: state.put(state.ACROSS, chosen or by))
-        more = {"format_func": compare_charts.ACROSS.__getitem__, "help": "Runs of other lengths compare by what they have read or taken."}
+        more = {"format_func": compare_charts.ACROSS.__getitem__, "help": ACROSS_HELP}
         st.segmented_control("Over", list(compare_charts.ACROSS), key=key, on_change=changed, **more)  # type: ignore[call-overload]
     asked = int(state.value(state.SPAN, "0")) if state.value(state.SPAN, "0").isdecimal() else 0
     span = asked if asked in spans else usual

@@ -248,7 +248,10 @@ function entry(line) {
 
 function ticks(low, high, most) {
   const rough = (high - low) / Math.max(2, most), power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((one) => one >= rough), found = [];
+  const steps = [0.2, 0.5, 1, 2, 5, 10].map((times) => times * power), found = [];
+  let place = steps.findIndex((one) => one >= rough);
+  while (place > 0 && Math.floor(high / steps[place]) <= Math.ceil(low / steps[place])) place--; // one number alone is no scale
+  const step = steps[place];
   for (let number = Math.ceil(low / step); number * step <= high; number++) found.push(number * step + 0); // never -0
   return found;
 }

@@ -66,12 +66,13 @@ def memory(models: list[Model], trial: Trial | None) -> None:
     if free is not None:
         parts.append(f"{free / 1e9:,.1f} GB free")
     names = [f"{widgets.plain(one.name)} (unused for {duration(one.unused_seconds)})" for one in held]
-    parts.append(f"in memory: {', '.join(names)}" if names else "none is loaded yet")
+    running = bool(trial and trial.running)
+    if names or not running:  # while they are loaded, the answers say so
+        parts.append(f"in memory: {', '.join(names)}" if names else "none is loaded yet")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f":material/memory: {'; '.join(parts)}")
         if held:
             wait = "Unused ones go by themselves after ten minutes."
-            running = bool(trial and trial.running)
             st.button("Unload", icon=":material/eject:", type="tertiary", on_click=_unload, disabled=running, help=wait)
     room = (free or 0) + sum(one.bytes or 0 for one in held)
     if free is not None and sizes and shelf.needs(max(sizes)) > room:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from deft_core import queries
 from deft_core.lm.sampling import stream
 from deft_core.lm.shelf import Shelf
+from deft_core.lm.trial import Trial
 from deft_core.runs.spec import Settings
 from deft_core.workspace import Workspace
 from pages.shared import state, try_resources
@@ -65,6 +66,14 @@ def test_no_model_is_loaded_before_somebody_asks(tried: Workspace) -> None:
     assert any("takes about 0.0 GB" in one.value and "none is loaded yet" in one.value for one in app.caption)
     asked(app)
     assert len(try_resources.shelf().held()) == 2
+
+
+def test_while_models_are_loaded_nobody_says_that_none_is(tried: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trial, "start", lambda trial: None)
+    monkeypatch.setattr(Trial, "running", True)
+    app = question(opened("try_model"), "What is blue?")
+    checked(widget(app, "button", "Ask").click().run())
+    assert not widget(app, "button", "Stop").disabled and not any("none is loaded yet" in one.value for one in app.caption)
 
 
 def test_they_are_put_away_by_a_click(tried: Workspace) -> None:
