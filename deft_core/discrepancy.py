@@ -48,7 +48,7 @@ def head_vector(weight: NDArray[np.float32], d: Floats) -> Floats:
 
 def rescore(pooled: NDArray[np.float32], u: Floats, offset: float = 0.0, scale: float = 1.0) -> Floats:
     """R [N] = scale * (pooled [N, H] . u + offset), offset = b . d where the head has a bias b."""
-    rewards: Floats = scale * (pooled @ u.astype(np.float32) + offset).astype(np.float64)
+    rewards: Floats = scale * ((pooled @ u.astype(np.float32)).astype(np.float64) + offset)
     return rewards
 
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from deft_core.discrepancy import head_vector
+from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.queries import View
 from deft_core.workspace import read_json
@@ -188,9 +188,8 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
     for part in pooled.parts:
         begin, vectors = pooled.starts[part.first], part.vectors()
         for start in range(0, len(vectors), _CHUNK):
-            scores = vectors[start : start + _CHUNK] @ u.astype(np.float32)  # [chunk]
+            scores = rescore(vectors[start : start + _CHUNK], u, offset, head.scale)  # [chunk]
             of_responses[begin + start : begin + start + len(scores)] = scores
-    of_responses = head.scale * (of_responses + offset)
     of_responses[pooled.empty] = np.nan
     chosen = of_responses[pooled.chosen]
     others = np.add.reduceat(np.where(pooled.top, 0.0, of_responses), pooled.starts[:-1]) / _per_row(pooled, ~pooled.top)
