@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.errors import InputError, first_line
 
 __all__ = ["discrepancy", "find_tokens", "frequencies", "head_vector", "moved_tokens", "read_table", "readable", "rescore", "table"]
@@ -76,7 +77,7 @@ def table(tokens: list[bytes], chosen: Ints, rejected: Ints) -> pd.DataFrame:
 
 def read_table(folder: Path) -> pd.DataFrame:
     """The discrepancy table of a score set's folder."""
-    path = folder / "discrepancy.parquet"
+    path = folder / file_names.DISCREPANCY
     try:
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.queries import View
@@ -84,11 +85,13 @@ class Pooled:
 def open_head(view: View) -> Head:
     """W, b and the scale of a score set whose rewards are linear in d."""
     folder = _folder(view)
-    about = read_json(folder / "score.json", ("linear", "logit_scale", "head_bias"))
+    about = read_json(folder / file_names.SCORE, ("linear", "logit_scale", "head_bias"))
     if not about["linear"]:
         remedy = "Rewards under another d need a linear head: score the dataset with another model."
         raise InputError("a score set whose logits are linear in the hidden states", "a model that caps its logits", remedy)
-    return Head(_array(folder / "head.npy"), _array(folder / "head_bias.npy") if about["head_bias"] else None, float(about["logit_scale"]))
+    return Head(
+        _array(folder / file_names.HEAD), _array(folder / file_names.HEAD_BIAS) if about["head_bias"] else None, float(about["logit_scale"])
+    )
 
 
 def open_pooled(view: View) -> Pooled:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.intervals import share
 from deft_core.lm import reward_models
 from deft_core.lm.generation import Answer
@@ -98,7 +99,7 @@ def _judgement(
 
 def _fitted(folder: Path, run: Run, base: LanguageModel, scorer: Scorer, say: Say) -> Judge | str:
     """The judge of the judge split: as it was saved, or fitted now; in words why there is none."""
-    path = folder / "judge.parquet"
+    path = folder / file_names.JUDGE_ROWS
     rows = (
         [row for row in read_rows(path, base, run.max_length) if row.tokens.prompt and all(row.tokens.responses)] if path.is_file() else []
     )
@@ -106,14 +107,14 @@ def _fitted(folder: Path, run: Run, base: LanguageModel, scorer: Scorer, say: Sa
     if len(rows) < LEAST_ROWS:
         return f"No judge: the judge split has {len(rows)} rows, and at least {LEAST_ROWS} are needed. Name a reward model instead."
     key = _key(run, rows)
-    known = read_judge(folder / "judge.safetensors", key)
+    known = read_judge(folder / file_names.JUDGE, key)
     if known is not None:
         return known
     say({"phase": f"fitting the judge on {len(rows)} rows"})
     pooled = _pooled(scorer, [cut_answers(row.tokens, run.settings.new_tokens) for row in rows])
     prompts = prompts_of(path)
     found = fit(pooled, [row.ranks for row in rows], [fold_of(_first_turn(prompts[row.id])) for row in rows])
-    write_judge(folder / "judge.safetensors", found, key)
+    write_judge(folder / file_names.JUDGE, found, key)
     return found
 
 
