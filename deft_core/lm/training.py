@@ -163,7 +163,7 @@ class _Training:
         if trainer.sharded and not broadcast_object_list([self._has_room(trainer.step_model)])[0]:
             self.args.eval_strategy = "no"
             self.say({"phase": "no evaluations while training: no room for the whole model and its base beside the shards"})
-        elif self.args.process_index == 0:
+        elif self.args.eval_strategy != "no" and self.args.process_index == 0:
             evaluation = self.evaluation or import_module("deft_core.lm.evaluation")
             heldout = evaluation.prepare(trainer.step_model, lm.tokenizer, self.folder, self.about, say=self.say, check=self._check_stop)
             report.evaluate = lambda step: self._evaluated(evaluation, heldout, trainer, step)
