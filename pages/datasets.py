@@ -7,14 +7,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from deft_core import queries
+from deft_core import DEFAULT_MODEL, queries
 from deft_core.workspace import Workspace
 from pages.shared import activity, bring, job_resources, state, widgets
 from pages.shared.frame import Frame, open_page, page
 
 REFUSED_ROWS = 20
 ALL_REASONS = "all reasons"
-MODEL = "smollm2-135m"
 
 
 def body(frame: Frame) -> None:
@@ -44,10 +43,10 @@ def _one(workspace: Workspace, name: str) -> None:
     st.html(f'<div style="opacity:.8;overflow-wrap:anywhere">{widgets.html(origin)}</div>')
     with st.form("score", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.text_input(
-            "Score with the model", value=MODEL, key="model", width=340, help="The default model, a local folder or a Hub id"
+            "Score with the model", value=DEFAULT_MODEL, key="model", width=340, help="The default model, a local folder or a Hub id"
         )
         if st.form_submit_button("Score"):
-            job_resources.start_scoring(workspace, name, model.strip() or MODEL)
+            job_resources.start_scoring(workspace, name, model.strip() or DEFAULT_MODEL)
             state.put(state.SCORES)  # the newest, which this one will be
             st.rerun()
     if st.button("See its rows and rewards"):
