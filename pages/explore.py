@@ -71,7 +71,8 @@ def body(frame: Frame) -> None:
 
 
 def _tools(frame: Frame, look: Look) -> None:
-    left, right = st.columns([4, 3], gap="medium")
+    with st.container(key=f"{widgets.SHORT}-tools"):
+        left, right = st.columns([4, 3], gap="medium")
     with left:
         filter_bar.pickers()
     with right:
@@ -85,7 +86,7 @@ def _tools(frame: Frame, look: Look) -> None:
 def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGenerator:
     """The place that is left for the figure of d comes back."""
     rows = f"{look.left.sum():,}"
-    with st.container(horizontal=True, gap="large"):
+    with widgets.figures("rows"):
         widgets.figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
             margin = look.tally("reward_margin")

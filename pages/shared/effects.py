@@ -29,7 +29,7 @@ OTHERS = 4  # selections whose overlap is shown
 
 def figures(picked: Picked) -> None:
     rows = len(picked.places)
-    with st.container(horizontal=True, gap="medium"):
+    with widgets.figures("kept"):
         train = int(picked.train.sum())
         widgets.figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
         widgets.figure("dropped", f"{train - rows:,}", "training rows")

@@ -106,7 +106,7 @@ def _tried(counted: Counted, change: Change) -> None:
         widgets.problem(error)
         return
     answer = found.answer
-    with st.container(horizontal=True, gap="large"):
+    with widgets.figures("what-if"):
         st.metric(
             "rank correlation",
             f"{answer.rank_correlation:.3f}",
