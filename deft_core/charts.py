@@ -299,7 +299,7 @@ def scatter(
             {"type": "scatter", "x": corners[:, 0], "y": corners[:, 1], "mode": "lines", "line": line, "hoverinfo": "skip"}
             | {"selected": {}, "unselected": {}}
         )
-    sample = f" (a sample of {len(x):,} of {rows:,} rows is drawn)" if len(x) < rows else ""
+    sample = f" ({len(x):,} of {rows:,} rows drawn)" if len(x) < rows else ""
     ranges: list[dict[str, Any]] = [{"range": [axis.edges[0], axis.edges[-1]]} for axis in axes] if axes and not len(x) else [{}, {}]
     across, up = ({"title": {"text": text}} | more for text, more in zip((f"{titles[0]}{sample}", titles[1]), ranges, strict=True))
     return framed(traces, across, up, {}, left=56)

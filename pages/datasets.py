@@ -105,12 +105,12 @@ def _table(shown: Sequence[Refused], at: int, opened: int | None) -> None:
             state.put(state.REFUSED_ROW, at + place)
 
     st.caption("Click a cell to read its row.")
-    rows = [
-        ("▶" if place == opened else "", _place(row), _reason(row), excerpt(row.original, EXCERPT_CHARACTERS))
-        for place, row in enumerate(shown)
-    ]
+    rows = [(_place(row), _reason(row), excerpt(row.original, EXCERPT_CHARACTERS)) for row in shown]
+    listed = pd.DataFrame(rows, columns=["where", "why", "text"])
+    if opened is not None:
+        listed.insert(0, "open", ["▶" if place == opened else "" for place in range(len(rows))])
     st.dataframe(
-        pd.DataFrame(rows, columns=["open", "where", "why", "text"]),
+        listed,
         key=key,
         on_select=picked,
         selection_mode="single-cell",

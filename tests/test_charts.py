@@ -86,7 +86,7 @@ def test_few_bytes_whatever_the_number_of_rows() -> None:
     rows, total = sampled(RNG.permutation(200_000), None)
     figure = scatter(values[rows], values[rows], ("length", "reward"), name="chosen", rows=total)
     assert len(figure.data[0].x) == POINTS and len(figure.to_json()) < 120_000
-    assert figure.layout.xaxis.title.text == "length (a sample of 5,000 of 200,000 rows is drawn)"
+    assert figure.layout.xaxis.title.text == "length (5,000 of 200,000 rows drawn)"
 
 
 def test_few_points_are_all_drawn() -> None:
