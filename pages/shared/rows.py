@@ -104,7 +104,8 @@ def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns:
     shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]])
     shown.insert(0, "open", ["▶" if row == state.value(state.ROW) else "" for row in ids])
     shown.insert(1, "last turn", list(turns))
-    formats = _formats(shown) | {"last turn": st.column_config.TextColumn(width=190)}  # two such lists stand side by side
+    width = 190 if shown.shape[1] < 6 else 130  # two such lists stand side by side
+    formats = _formats(shown) | {"last turn": st.column_config.TextColumn(width=width)}
     if certainty.PROBABILITY in formats:
         formats[certainty.PROBABILITY] |= {"label": "kept in"}
     st.dataframe(
