@@ -91,9 +91,9 @@ def _list_and_row(shown: Sequence[Refused], at: int) -> None:
     with left:
         _table(shown, at, opened)
     with right, st.container(border=True, key=widgets.OPEN):
-        words, close = st.columns([6, 1])
-        words.html(f"<b>{widgets.html(_place(shown[opened]))}</b><br>{widgets.html(_reason(shown[opened]))}")
-        close.button("close", key="refused-close", on_click=state.put, args=(state.REFUSED_ROW,), shortcut="Esc")
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            st.html(f"<b>{widgets.html(_place(shown[opened]))}</b><br>{widgets.html(_reason(shown[opened]))}", width="content")
+            st.button("close", key="refused-close", on_click=state.put, args=(state.REFUSED_ROW,), shortcut="Esc")
         widgets.text_box(_laid_out(shown[opened].original))
 
 

@@ -44,7 +44,7 @@ def body(frame: Frame) -> None:
 
 def _no_scores(frame: Frame) -> None:
     assert frame.dataset
-    if job_resources.scorer_lives(frame.workspace, frame.dataset):
+    if job_resources.being_scored(frame.workspace, frame.dataset):
         st.info("Scoring has begun: the tokens of all training rows are counted first, then they appear here.")
         return
     st.info(

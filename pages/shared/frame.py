@@ -230,10 +230,10 @@ def _training(one: activity.LiveRun) -> str:
 
 def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:
     for one in activity.running(workspace):
-        share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
+        share = f" {one.done / one.total:.0%}" if one.total and one.phase == "scoring" else f": {one.phase}"
         left = f", {duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
-        label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
+        label = f"scoring {widgets.plain(one.dataset)}{share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
     for noise in activity.noise_running(workspace):
         share = f"{noise.done / noise.total:.0%}" if noise.done < noise.total else noise.phase

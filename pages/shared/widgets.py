@@ -23,7 +23,7 @@ _STYLE = """<style>
 @container main (max-width: 760px) {  /* of the page beside the sidebar, which Streamlit does not look at: columns stand below each other */
   [data-testid="stMain"] [data-testid="stColumn"] {min-width: calc(100% - 1.5rem)}
   [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}
-  [class*="st-key-figures"] {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr))}
+  [class*="st-key-figures"] {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); column-gap: 1rem}
   [class*="st-key-short"] [data-testid="stColumn"]:not(:has([data-testid="stColumn"])) {min-width: 9rem; flex: 1 1 9rem}
 }
 [class*="st-key-pager"] [data-testid="stColumn"] {min-width: 0}
