@@ -365,7 +365,7 @@ def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, go
 
 def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.Figure:
     """Columns against columns: correlations between -1 and 1, or shares between 0 and 1; a cell without a value is empty."""
-    words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:.2f}" for value in row] for row in values])
+    words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:z.2f}" for value in row] for row in values])
     blue, none, orange = "#4095C5", "#F4F4F4", "#DF8640"  # opaque: Plotly chooses a cell's text by its colour alone
     labels = [label(name, 24) for name in names]
     trace = {

@@ -175,6 +175,10 @@ def test_kept_and_dropped_rows_stand_on_each_other_with_the_cut_between_them() -
     assert (low.xanchor, high.xanchor) == ("right", "left")  # each on its own side of the range
 
 
+def test_a_correlation_next_to_none_has_no_sign() -> None:
+    assert matrix(np.array([[1.0, -0.001], [-0.001, 1.0]]), ["a", "b"]).data[0].text.tolist() == [["1.00", "0.00"], ["0.00", "1.00"]]
+
+
 def test_a_matrix_of_columns_has_its_figures_in_the_cells_while_there_is_room() -> None:
     values = np.array([[1.0, -0.25], [-0.25, np.nan]])
     cells = matrix(values, ["a", "<b>"]).data[0]

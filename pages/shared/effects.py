@@ -113,7 +113,7 @@ def composition_table(picked: Picked) -> None:
                 f"source {name or '(none)'}",
                 f"{whole_shares[name]:.1%}",
                 f"{shares[name]:.1%}",
-                f"{100 * (shares[name] - whole_shares[name]):+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0"),
+                f"{100 * (shares[name] - whole_shares[name]):+z.1f}".replace("+0.0", "0.0"),
             )
             lines.append(line)
     _lines(("mean or share", "all training rows", "kept", "change"), lines)
