@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.dev
 
-.PHONY: app test test-slow test-browser lint format types bench clean
+.PHONY: app test test-slow test-browser lint format types bench study-data study-tuning study-primary study-exploratory study-tables clean
 
 app: .venv/.app
 	$(BIN)/deft app --demo
@@ -35,6 +35,19 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/what_if.py
 	$(BIN)/python benchmarks/monitor.py --quick
 	$(BIN)/python benchmarks/dashboard.py --quick
+
+# The study (docs/study/plan.md): DATA is a folder with hh_rlhf_harmless_test and finegrained_rlhf_qa_dev, DEFT_WORKSPACE the workspace it is made in.
+study-data: $(STAMP)
+	$(BIN)/deft import $(DATA)/hh_rlhf_harmless_test/test.jsonl.gz --name hh --heldout 0.3 --judge 0.2
+	$(BIN)/deft import $(DATA)/finegrained_rlhf_qa_dev --name qa --heldout 0.3 --judge 0.2
+	$(BIN)/deft score hh
+	$(BIN)/deft score qa
+
+study-tuning study-primary study-exploratory: $(STAMP)
+	$(BIN)/python docs/study/run.py $(@:study-%=%)
+
+study-tables: $(STAMP)
+	$(BIN)/python docs/study/tables.py
 
 clean:
 	rm -rf .venv

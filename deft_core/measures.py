@@ -62,7 +62,7 @@ def measures(rows: pd.DataFrame, neutral: pd.DataFrame, side: str) -> dict[str, 
     if side == "tuned" and "judge_tuned" in rows:
         found["win_rate"] = mean(_wins(rows["judge_tuned"], rows["judge_base"]))
     if f"answer_{side}" in rows and "reference" in rows:
-        answers, references = rows[f"answer_{side}"].tolist(), rows["reference"].tolist()
+        answers, references = _texts(rows[f"answer_{side}"]), rows["reference"].tolist()
         found |= {"bleu": generalisation.bleu(answers, references), "chrf": generalisation.chrf(answers, references)}
         found |= {"distinct_2_within": generalisation.distinct_2_within(answers), "refusal_rate": generalisation.refusals(answers)}
     return {name: found[name] for name in MEASURES if name in found}
@@ -74,7 +74,7 @@ def figures(rows: pd.DataFrame, neutral: pd.DataFrame) -> dict[str, dict[str, An
     found: dict[str, dict[str, Any]] = {}
     for name in MEASURES:
         if name == "distinct_2" and "answer_tuned" in rows:
-            found[name] = {side: _distinct(rows[f"answer_{side}"].tolist()).as_dict() for side in SIDES} | {"difference": None}
+            found[name] = {side: _distinct(_texts(rows[f"answer_{side}"])).as_dict() for side in SIDES} | {"difference": None}
         elif name in tuned:
             found[name] = {side: figure(of[name]).as_dict() if name in of else None for side, of in zip(SIDES, (base, tuned), strict=True)}
             found[name]["difference"] = difference(base[name], tuned[name]).as_dict() if name in base else None
@@ -82,8 +82,14 @@ def figures(rows: pd.DataFrame, neutral: pd.DataFrame) -> dict[str, dict[str, An
 
 
 def _wins(tuned: pd.Series, base: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.where(tuned > base, 1.0, np.where(tuned == base, 0.5, 0.0))
+    return np.where(tuned.isna() | base.isna(), np.nan, np.where(tuned > base, 1.0, np.where(tuned == base, 0.5, 0.0)))
 
 
-def _distinct(answers: Sequence[str]) -> Figure:
-    return Figure(generalisation.distinct_2(answers), None, None, len(answers))
+def _texts(answers: pd.Series) -> list[str | None]:
+    """None where a prompt was not answered."""
+    return [None if missing else text for text, missing in zip(answers, answers.isna(), strict=True)]
+
+
+def _distinct(answers: Sequence[str | None]) -> Figure:
+    given = [answer for answer in answers if answer is not None]
+    return Figure(generalisation.distinct_2(given), None, None, len(given))

@@ -31,7 +31,9 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate; else 5e-6, with LoRA 1e-4.")] = None,
     beta: Annotated[float | None, typer.Option(help="Of DPO, IPO and SimPO; else the method's usual one.")] = None,
     seed: Annotated[int, typer.Option(help="Of the rows' order, of LoRA's first weights and of a control's rows.")] = 0,
-    eval_steps: Annotated[int | None, typer.Option(help="Steps from one evaluation to the next; else five in all.")] = None,
+    eval_steps: Annotated[
+        int | None, typer.Option(help="Steps from one evaluation to the next; else five in all; 0: none before the end.")
+    ] = None,
     eval_rows: Annotated[int, typer.Option(help="Held-out prompts that evaluations look at.")] = 64,
     lora_rank: Annotated[int, typer.Option(help="Rank of LoRA adapters; 0: all weights learn.")] = 0,
     control: Annotated[

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from deft_core import discrepancy, measures
 from deft_core.intervals import figure, flat
-from deft_core.lm import judging, models, reward_models
+from deft_core.lm import judging, models, reward_models, shared_readings
 from deft_core.lm.generation import Answer, end_tokens, greedy
 from deft_core.lm.heldout import Material, material
 from deft_core.lm.losses import Objective
 from deft_core.lm.models import LanguageModel
-from deft_core.lm.readings import Answers, Side, at_rest, base_of_adapter, neutral_nats, own_kl, read_answers
+from deft_core.lm.readings import Answers, Count, Side, at_rest, base_of_adapter, neutral_nats, own_kl, read_answers
 from deft_core.lm.reporting import peak_memory_bytes
 from deft_core.lm.sides import as_side, base_model, side_of_step, tuned_folder, tuned_model
 from deft_core.lm.tokens import TokenRow
@@ -69,7 +69,7 @@ def prepare(model: TrainStep, tokenizer: Any, folder: Path, run: Run, *, say: Sa
     found = replace(found, neutral=found.neutral[:NEUTRAL_ROWS])
     base = _base_of(tuned, run, tokenizer)
     with at_rest(tuned.step, base.step):
-        read = read_answers(base, found.rows, _beta(run), keep_states=not run.own_logits, count=lambda _: check())
+        read, _ = _base_read(folder, run, base, found, lambda _: check())
         rows = [replace(row, reference=logps) for row, logps in zip(found.rows, read.logps, strict=True)]
         answers = _answers(base, found.starts[:SAMPLES], run)
     found = replace(found, rows=rows)
@@ -110,43 +110,67 @@ def evaluate_run(
     base_lm, tuned_lm = base_model(run), tuned_model(run, folder)
     d = discrepancy.read_table(folder)["d"].to_numpy(np.float64)
     about = material(folder, run, base_lm)
-    rows, neutral, answers = _read_both(as_side(base_lm, run, d), as_side(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
-    judge = judging.judge(folder, run, base_lm, d, about, answers, reward_model, say)
+    both = _read_both(folder, as_side(base_lm, run, d), as_side(tuned_lm, run, d), about, run, base_lm.tokenizer, say)
+    judge = judging.judge(folder, run, base_lm, d, about, both.pooled, both.answers, reward_model, say)
+    rows, neutral = both.rows, both.neutral
     if judge.verdict.can_tell:
-        rows["judge_base"], rows["judge_tuned"] = judge.answers
+        for side, scores in zip(measures.SIDES, judge.answers, strict=True):
+            rows[f"judge_{side}"] = pd.Series(scores, dtype=float).reindex(rows.index)
     if bart_model:
         say({"phase": f"BARTScore by {bart_model}"})
+        answered = len(both.answers["base"])
         for side in measures.SIDES:
-            rows[f"bart_score_{side}"] = reward_models.bart_scores(bart_model, rows["reference"].tolist(), rows[f"answer_{side}"].tolist())
+            scores = reward_models.bart_scores(
+                bart_model, rows["reference"].tolist()[:answered], rows[f"answer_{side}"].tolist()[:answered]
+            )
+            rows[f"bart_score_{side}"] = pd.Series(scores, dtype=float).reindex(rows.index)
     for name, table in (("evaluation_rows", rows), ("evaluation_neutral", neutral)):
         replace_atomically(folder / f"{name}.parquet", lambda path, table=table: table.to_parquet(path, index=False))  # type: ignore[misc]
-    evaluation = _evaluation(run, rows, neutral, judge.about(), _cost(folder, run, time.monotonic() - began))
+    evaluation = _evaluation(run, rows, neutral, judge.about(), _cost(folder, run, time.monotonic() - began + both.spared_seconds))
     write_json(folder / "evaluation.json", evaluation)
     return evaluation
 
 
-def _read_both(
-    base: Side, tuned: Side, about: Material, run: Run, tokenizer: Any, say: Say
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[Answer]]]:
-    """(one line a prompt, one line a paragraph, the answers by side)."""
+@dataclass(frozen=True)
+class _Both:
+    rows: pd.DataFrame  # one line a prompt
+    neutral: pd.DataFrame  # one line a paragraph
+    answers: dict[str, list[Answer]]  # by side, to the first prompts
+    pooled: list[Tensor]  # the base's of each row's own responses
+    spared_seconds: float  # what the base's side took when it was read for another run
+
+
+def _read_both(folder: Path, base: Side, tuned: Side, about: Material, run: Run, tokenizer: Any, say: Say) -> _Both:
+    starts = about.starts[: run.settings.answer_rows]
     with at_rest(base.step, tuned.step):
-        before = read_answers(
-            base, about.rows, _beta(run), keep_states=not run.own_logits, count=_counting(say, "base: held-out rows", about.rows)
-        )
+        before, spared = _base_read(folder, run, base, about, _counting(say, "base: held-out rows", about.rows))
         rows = [replace(row, reference=logps) for row, logps in zip(about.rows, before.logps, strict=True)]
         after = read_answers(tuned, rows, _beta(run), base=(base, before.states), count=_counting(say, "tuned: held-out rows", rows))
-        answers: dict[str, list[Answer]] = {}
-        neutral: dict[str, list[tuple[float, int]]] = {}
-        for name, side in (("base", base), ("tuned", tuned)):
-            say({"phase": f"{name}: answers to {len(rows)} held-out prompts"})
-            answers[name] = _answers(side, about.starts, run)
-            neutral[name] = neutral_nats(side, about.neutral, _counting(say, f"{name}: neutral text", about.neutral))
-        own = own_kl(tuned, base, _as_rows(about.starts, answers["tuned"]), _counting(say, "KL on the model's own answers", rows))
+        say({"phase": f"base: answers to {len(starts)} held-out prompts"})
+        answers, neutral = {}, {}
+        answers["base"], more = shared_readings.answers(folder, run, base, starts, lambda: _answers(base, starts, run))
+        count = _counting(say, "base: neutral text", about.neutral)
+        neutral["base"], most = shared_readings.neutral(folder, run, base, about.neutral, lambda: neutral_nats(base, about.neutral, count))
+        say({"phase": f"tuned: answers to {len(starts)} held-out prompts"})
+        answers["tuned"] = _answers(tuned, starts, run)
+        neutral["tuned"] = neutral_nats(tuned, about.neutral, _counting(say, "tuned: neutral text", about.neutral))
+        own = own_kl(tuned, base, _as_rows(starts, answers["tuned"]), _counting(say, "KL on the model's own answers", starts))
     table: dict[str, list[Any]] = {"id": [row.id for row in rows], "prompt": about.questions, "reference": about.references}
     table |= _watched(before, "base") | _watched(after, "tuned") | _kl(after.kl, own, len(rows))
     for name, given in answers.items():
-        table |= {f"answer_{name}": _texts(tokenizer, given), f"answer_tokens_{name}": [float(len(answer.ids)) for answer in given]}
-    return pd.DataFrame(table), _neutral_table(neutral), answers
+        table |= {f"answer_{name}": _padded(_texts(tokenizer, given), len(rows), None)}
+        table |= {f"answer_tokens_{name}": _padded([float(len(answer.ids)) for answer in given], len(rows), float("nan"))}
+    return _Both(pd.DataFrame(table), _neutral_table(neutral), answers, before.pooled, spared + more + most)
+
+
+def _base_read(folder: Path, run: Run, base: Side, about: Material, count: Count) -> tuple[Answers, float]:
+    """What the base says of the held-out rows, and the seconds that another run's reading spared."""
+    most = 0 if run.own_logits else run.settings.new_tokens
+
+    def read() -> Answers:
+        return read_answers(base, about.rows, _beta(run), keep_states=not run.own_logits, pool_tokens=most, count=count)
+
+    return shared_readings.rows(folder, run, base, about.rows, read)
 
 
 # models
@@ -182,6 +206,10 @@ def _texts(tokenizer: Any, answers: Sequence[Answer]) -> list[str]:
     return [str(tokenizer.decode(answer.ids, skip_special_tokens=True)).strip() for answer in answers]
 
 
+def _padded(values: Sequence[Any], rows: int, missing: Any) -> list[Any]:
+    return [*values, *[missing] * (rows - len(values))]
+
+
 def _as_rows(starts: Sequence[list[int]], answers: Sequence[Answer]) -> list[TokenRow]:
     return [TokenRow(start, [answer.ids], [answer.ended]) for start, answer in zip(starts, answers, strict=False)]
 
@@ -196,7 +224,7 @@ def _watched(read: Answers, side: str) -> dict[str, list[Any]]:
 
 def _kl(chosen: Sequence[tuple[float, int]], own: Sequence[tuple[float, int]], rows: int) -> dict[str, list[float]]:
     """Sums and counts of both kinds; NaN where a prompt was not answered."""
-    padded = [*own, *[(float("nan"), 0)] * (rows - len(own))]
+    padded = _padded(own, rows, (float("nan"), 0))
     found = {"kl_tuned": [nats for nats, _ in chosen], "kl_tokens": [float(tokens) for _, tokens in chosen]}
     return found | {"kl_own_tuned": [nats for nats, _ in padded], "kl_own_tokens": [float(tokens) for _, tokens in padded]}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deft_core.intervals import share
 from deft_core.lm import reward_models
@@ -22,6 +23,7 @@ from deft_core.lm.judge import LEAST_ROWS, Judge, Verdict, accuracy, fit, fold_o
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.run_rows import read_rows
 from deft_core.lm.scoring import Scorer
+from deft_core.lm.shared_readings import shared_folder
 from deft_core.lm.tokens import TokenRow
 from deft_core.lm.train_batch import TrainRow
 from deft_core.runs.spec import Run
@@ -37,7 +39,7 @@ class Judgement:
     kind: str  # pooled states of the base | reward model | none
     name: str
     verdict: Verdict
-    answers: tuple[list[float], list[float]]  # scores of the base's and the tuned model's answers, by prompt
+    answers: tuple[list[float], list[float]]  # scores of the base's and the tuned model's answers, by prompt that was answered
     fitted: dict[str, Any]  # how the base's judge was fitted
 
     def about(self) -> dict[str, Any]:
@@ -52,48 +54,58 @@ def judge(
     base: LanguageModel,
     d: NDArray[np.float64],
     about: Material,
+    pooled: Sequence[Tensor],
     answers: dict[str, list[Answer]],
     reward_model: str | None,
     say: Say,
 ) -> Judgement:
-    """Scores both models' answers, and tries the judge on the held-out pairs."""
-    candidates = [_candidates(row, own, run.settings.new_tokens) for row, own in zip(about.rows, _by_prompt(answers), strict=True)]
+    """Scores both models' answers, and tries the judge on all held-out pairs.
+
+    `pooled` are the base's states of the rows' own responses, cut as answers are; none where they were not read.
+    """
+    own = [cut_answers(row.tokens, run.settings.new_tokens) for row in about.rows]
+    pairs = [_pair(row.tokens, both) for row, both in zip(about.rows, _by_prompt(answers), strict=False)]
     ranks = [row.ranks for row in about.rows]
     if reward_model:
         say({"phase": f"judging by {reward_model}"})
-        scores = _by_reward_model(reward_model, base, about, candidates, say)
-        return _judgement("reward model", reward_model, scores, ranks, {})
+        scores = _by_reward_model(reward_model, base, [*about.prompts, *about.prompts[: len(pairs)]], [*own, *pairs], say)
+        return _judgement("reward model", reward_model, scores[: len(own)], scores[len(own) :], ranks, {})
     scorer = Scorer(base, d, run.layout, own_logits=run.own_logits)
     fitted = _fitted(folder, run, base, scorer, say)
     if isinstance(fitted, str):
         return Judgement("none", run.model, Verdict(share(0, 0), False, fitted), ([], []), {})
     say({"phase": "judging the answers"})
-    scores = [fitted.scores(pooled).tolist() for pooled in _pooled(scorer, candidates)]
-    for own, row in zip(scores, candidates, strict=True):
-        if row.responses[-1] == row.responses[-2]:  # rounding must not break a tie
-            own[-1] = own[-2]
+    states = [part.numpy() for part in pooled] or _pooled(scorer, own)
+    tried, given = ([fitted.scores(part).tolist() for part in parts] for parts in (states, _pooled(scorer, pairs)))
+    given = [_even(two, row) for two, row in zip(given, pairs, strict=True)]
     how = {"ridge": fitted.ridge, "rows": fitted.rows, "fold_accuracy": fitted.fold_accuracy}
-    return _judgement("pooled states of the base", run.model, scores, ranks, how)
+    return _judgement("pooled states of the base", run.model, tried, given, ranks, how)
 
 
 def _by_prompt(answers: dict[str, list[Answer]]) -> list[tuple[Answer, Answer]]:
     return list(zip(answers["base"], answers["tuned"], strict=True))
 
 
-def _candidates(row: TrainRow, answers: tuple[Answer, Answer], new_tokens: int) -> TokenRow:
-    """The row's own responses, and behind them the base's and the tuned model's answer."""
-    own = cut_answers(row.tokens, new_tokens)
-    return replace(
-        own, responses=own.responses + [answer.ids for answer in answers], ended=own.ended + [answer.ended for answer in answers]
-    )
+def _pair(row: TokenRow, answers: tuple[Answer, Answer]) -> TokenRow:
+    """The base's and the tuned model's answer to a row's prompt."""
+    return replace(row, responses=[answer.ids for answer in answers], ended=[answer.ended for answer in answers])
+
+
+def _even(scores: list[float], row: TokenRow) -> list[float]:
+    """The same answer has the same score: rounding must not break a tie."""
+    return [scores[0]] * 2 if row.responses[0] == row.responses[1] else scores
 
 
 def _judgement(
-    kind: str, name: str, scores: Sequence[Sequence[float]], ranks: Sequence[Sequence[int]], fitted: dict[str, Any]
+    kind: str,
+    name: str,
+    tried: Sequence[Sequence[float]],
+    given: Sequence[Sequence[float]],
+    ranks: Sequence[Sequence[int]],
+    fitted: dict[str, Any],
 ) -> Judgement:
-    """Of scores [n + 2] a row: its own responses, the base's answer, the tuned model's."""
-    tried = accuracy([own[:-2] for own in scores], ranks)
-    return Judgement(kind, name, verdict(tried), ([own[-2] for own in scores], [own[-1] for own in scores]), fitted)
+    """Of the scores of each row's own responses, and of the base's and the tuned model's answer to it."""
+    return Judgement(kind, name, verdict(accuracy(tried, ranks)), ([base for base, _ in given], [tuned for _, tuned in given]), fitted)
 
 
 def _fitted(folder: Path, run: Run, base: LanguageModel, scorer: Scorer, say: Say) -> Judge | str:
@@ -105,16 +117,22 @@ def _fitted(folder: Path, run: Run, base: LanguageModel, scorer: Scorer, say: Sa
     rows = sorted(rows, key=lambda row: row.id)[:JUDGE_ROWS]
     if len(rows) < LEAST_ROWS:
         return f"No judge: the judge split has {len(rows)} rows, and at least {LEAST_ROWS} are needed. Name a reward model instead."
-    key = _key(run, rows)
-    known = read_judge(folder / "judge.safetensors", key)
-    if known is not None:
-        return known
+    key, own = _key(run, rows), folder / "judge.safetensors"
+    place = shared_folder(folder)
+    known = read_judge(own, key) or (place and read_judge(place / f"judge-{key}.safetensors", key))
+    found = known or _fit(path, rows, run, scorer, say)
+    for file in (own, place and place / f"judge-{key}.safetensors"):
+        if file and read_judge(file, key) is None:
+            file.parent.mkdir(exist_ok=True)
+            write_judge(file, found, key)
+    return found
+
+
+def _fit(path: Path, rows: Sequence[TrainRow], run: Run, scorer: Scorer, say: Say) -> Judge:
     say({"phase": f"fitting the judge on {len(rows)} rows"})
     pooled = _pooled(scorer, [cut_answers(row.tokens, run.settings.new_tokens) for row in rows])
     prompts = prompts_of(path)
-    found = fit(pooled, [row.ranks for row in rows], [fold_of(_first_turn(prompts[row.id])) for row in rows])
-    write_judge(folder / "judge.safetensors", found, key)
-    return found
+    return fit(pooled, [row.ranks for row in rows], [fold_of(_first_turn(prompts[row.id])) for row in rows])
 
 
 def _key(run: Run, rows: Sequence[TrainRow]) -> str:
@@ -131,10 +149,12 @@ def _pooled(scorer: Scorer, rows: Sequence[TokenRow]) -> list[NDArray[np.float32
     return [np.stack([score.pooled for score in scores]) for scores in scorer.score(rows)]
 
 
-def _by_reward_model(name: str, base: LanguageModel, about: Material, candidates: Sequence[TokenRow], say: Say) -> list[list[float]]:
+def _by_reward_model(
+    name: str, base: LanguageModel, prompts: Sequence[list[dict[str, str]]], candidates: Sequence[TokenRow], say: Say
+) -> list[list[float]]:
     model = reward_models.load_reward_model(name, lambda words: say({"phase": words}))
     found: list[list[float]] = []
-    for prompt, row in zip(about.prompts, candidates, strict=True):
+    for prompt, row in zip(prompts, candidates, strict=True):
         texts = [str(base.tokenizer.decode(ids, skip_special_tokens=True)) for ids in row.responses]
         found.append([model.score(prompt, text) for text in texts])
         say({"phase": f"judging by {name}", "done": len(found), "total": len(candidates)})

@@ -18,10 +18,10 @@ from deft_core.lm import prefix_batch
 from deft_core.lm.divergence import kl
 from deft_core.lm.losses import Objective
 from deft_core.lm.tokens import TokenRow
-from deft_core.lm.train_batch import TrainRow, micro_batches
+from deft_core.lm.train_batch import TrainBatch, TrainRow, micro_batches
 from deft_core.lm.train_step import TrainStep, watch
 
-__all__ = ["Answers", "Side", "at_rest", "base_of_adapter", "neutral_nats", "own_kl", "read_answers"]
+__all__ = ["WATCHED", "Answers", "Count", "Side", "at_rest", "base_of_adapter", "neutral_nats", "own_kl", "read_answers"]
 
 _EVERY_RESPONSE = Objective("pro")  # of the methods, the one that reads a whole ranking
 WATCHED = ("accuracy_implicit", "accuracy_logp", "margin", "reward_chosen", "reward_rejected", "logp_chosen", "logp_rejected")
@@ -56,12 +56,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Answers:
-    """Of the rows' own answers: what is watched of each row, its lp by response, the chosen one's states (empty if not asked for)."""
+    """Of the rows' own answers: what is watched of each row, its lp by response, the chosen one's states; empty what was not asked for."""
 
     watched: list[dict[str, float]]
     logps: list[list[float]]
     states: list[Tensor]  # [T + 1, H] each
     kl: list[tuple[float, int]]  # (nats, predictions) of each chosen answer; empty where no base was given
+    pooled: list[Tensor]  # [n, H] float32: mean states of each response's first tokens
 
 
 def base_of_adapter(side: Side) -> Side:
@@ -89,18 +90,21 @@ def read_answers(
     beta: float,
     *,
     keep_states: bool = False,
+    pool_tokens: int = 0,
     base: tuple[Side, list[Tensor]] | None = None,
     count: Count = lambda _: None,
 ) -> Answers:
     """Every response of every row under a side's model; rows without a reference are read as the base, whose reference is itself.
 
-    With a base (and its states of the chosen answers, in the rows' order, or none: then it is asked), the KL to it as well.
+    With a base (and its states of the chosen answers, in the rows' order, or none: then it is asked), the KL to it as well. With
+    `pool_tokens`, states are pooled over so many tokens of each response.
     """
     places = {row.id: place for place, row in enumerate(rows)}
     watched: list[dict[str, float]] = [{} for _ in rows]
     logps: list[list[float]] = [[] for _ in rows]
     states: list[Tensor] = [torch.empty(0) for _ in rows]
     divergences: list[tuple[float, int]] = [(0.0, 0) for _ in rows]
+    pooled: list[list[Tensor]] = [[] for _ in rows]
     dtype = side.step.head.weight.dtype
     for micro_batch in micro_batches(rows, side.batch_tokens, _EVERY_RESPONSE, side.end_token, side.step.layout, dtype):
         batch = micro_batch.to(side.device)
@@ -117,8 +121,18 @@ def read_answers(
             logps[place] = read.lp[k, : len(rows[place].ranks)].tolist()
             states[place] = chosen[k].to("cpu", copy=True) if keep_states else states[place]  # a view would keep its batch
             divergences[place] = nats[k] if nats else divergences[place]
+        if pool_tokens:
+            for (k, _), part in zip(batch.tokens.owners, _pooled(batch, read.states, pool_tokens), strict=True):
+                pooled[places[batch.ids[k]]].append(part.cpu())
         count(len(batch.ids))
-    return Answers(watched, logps, states if keep_states else [], divergences if base else [])
+    stacked = [torch.stack(row) for row in pooled] if pool_tokens else []
+    return Answers(watched, logps, states if keep_states else [], divergences if base else [], stacked)
+
+
+def _pooled(batch: TrainBatch, states: Tensor, most: int) -> list[Tensor]:
+    """Mean state [H] of each of the J responses over its first tokens; the prediction of the end token has no part in it."""
+    parts = zip(torch.split(states, batch.tokens.lengths), batch.response_tokens, strict=True)
+    return [part[: min(tokens, most)].float().mean(0) for part, tokens in parts]
 
 
 def _chosen(batch: prefix_batch.Batch, states: Tensor) -> list[Tensor]:

@@ -163,7 +163,7 @@ class _Training:
         if trainer.sharded:
             self.args.eval_strategy = "no"
             self.say({"phase": "no evaluations while training: no process holds the whole model"})
-        elif self.args.process_index == 0:
+        elif self.args.eval_strategy != "no" and self.args.process_index == 0:
             evaluation = self.evaluation or import_module("deft_core.lm.evaluation")
             heldout = evaluation.prepare(trainer.step_model, lm.tokenizer, self.folder, self.about, say=self.say, check=self._check_stop)
             report.evaluate = lambda step: evaluation.during(heldout, trainer.step_model, step, check=self._check_stop)

@@ -77,7 +77,8 @@ class Preflight:
 def preflight(known: Facts, settings: Settings, device: Device, free_disk_bytes: float, speed: Speed | None = None) -> Preflight:
     """`speed` is that of an earlier run of the same kind, where there is one."""
     steps = settings.total_steps(known.rows)
-    evaluations = 1 + math.ceil(steps / settings.eval_every(known.rows))
+    every = settings.eval_every(known.rows)
+    evaluations = 1 + math.ceil(steps / every) if every else 0
     tokens = _tokens(known, settings, steps)
     memory = memory_of(known, settings, device)
     halves = _halves(settings, device)
@@ -158,13 +159,14 @@ def _evaluation_seconds(known: Facts, settings: Settings, rows: int, speed: floa
     """(one evaluation while it trains, the full one), with prompts and answers as long as those trained on are in the mean."""
     prompt, answer = float(known.lengths.prompt.mean()), float(known.lengths.best.mean())
     new, pair = settings.new_tokens, prompt + 2 * answer
+    answered = min(rows, settings.answer_rows or rows)
     own, judged = min(rows, OWN_ROWS), min(known.judge, JUDGE_ROWS)
     between = rows * pair + 2 * own * (prompt + new) + NEUTRAL_ROWS * NEUTRAL_TOKENS
-    final = 2 * (rows * pair + rows * (prompt + new) + ALL_NEUTRAL * NEUTRAL_TOKENS)
-    final += (judged + rows) * (prompt + 2 * min(answer, new)) + rows * (prompt + 2 * new)
+    final = 2 * (rows * pair + answered * (prompt + new) + ALL_NEUTRAL * NEUTRAL_TOKENS)
+    final += judged * (prompt + 2 * min(answer, new)) + answered * (prompt + 2 * new)
     return (
         between / speed + cost.answering_seconds(own, prompt, new, speed),
-        final / speed + 2 * cost.answering_seconds(rows, prompt, new, speed),
+        final / speed + 2 * cost.answering_seconds(answered, prompt, new, speed),
     )
 
 

@@ -22,11 +22,11 @@ METHODS = ("dpo", "pro", "sft", "ipo", "simpo", "orpo")  # as lm.losses has them
 SCHEDULES = ("linear", "cosine", "constant_with_warmup", "constant")
 DTYPES = ("float32", "bfloat16")
 ROLES = ("run", "random", "full", "unguided")  # what a run is in its group; the last three are what the first is held against
-_WHOLE = {"steps": 1, "seed": 0, "rows_per_step": 1, "accumulation_tokens": 1, "eval_steps": 1, "eval_rows": 2, "new_tokens": 1}
-_WHOLE |= {"lora_rank": 0, "save_steps": 1}  # the least each may be
+_WHOLE = {"steps": 1, "seed": 0, "rows_per_step": 1, "accumulation_tokens": 1, "eval_steps": 0, "eval_rows": 2, "new_tokens": 1}
+_WHOLE |= {"lora_rank": 0, "save_steps": 1, "answer_rows": 1}  # the least each may be
 _POSITIVE = ("epochs", "lr", "beta", "gap", "lora_alpha", "max_grad_norm")
 _NOT_NEGATIVE = ("guidance", "gamma", "odds_weight", "likelihood_weight", "weight_decay", "warmup")
-_OPTIONAL = ("guidance", "steps", "lr", "beta", "eval_steps", "lora_alpha", "dtype", "save_steps")
+_OPTIONAL = ("guidance", "steps", "lr", "beta", "eval_steps", "answer_rows", "lora_alpha", "dtype", "save_steps")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Settings:
     seed: int = 0  # of the rows' order, of LoRA's first weights and of the sample held out
     rows_per_step: int = 4  # preferences that an optimiser step averages over
     accumulation_tokens: int = 2048  # padded tokens of one forward; a step takes as many forwards as it needs
-    eval_steps: int | None = None  # steps from one evaluation to the next; None: five in all
+    eval_steps: int | None = None  # steps from one evaluation to the next; None: five in all; 0: none before the end
     eval_rows: int = 64  # held-out prompts that evaluations look at
+    answer_rows: int | None = None  # of them, those that base and trained model answer at the end; None: all
     new_tokens: int = 64  # the most an answer may have in an evaluation
     lora_rank: int = 0  # 0: all weights learn
     lora_alpha: float | None = None  # None: twice the rank
@@ -119,8 +120,8 @@ class Settings:
         return self.steps or math.ceil(self.epochs * math.ceil(rows / self.rows_per_step))
 
     def eval_every(self, rows: int) -> int:
-        """Steps from one evaluation to the next."""
-        return self.eval_steps or math.ceil(self.total_steps(rows) / 5)
+        """Steps from one evaluation to the next; 0: none while it trains."""
+        return math.ceil(self.total_steps(rows) / 5) if self.eval_steps is None else self.eval_steps
 
 
 @dataclass(frozen=True)

@@ -206,8 +206,8 @@ def _beta(settings: Settings, put_one: Callable[..., None]) -> None:
 def _evaluations(known: Facts, settings: Settings, put_one: Callable[..., None]) -> None:
     every, rows = st.columns(2, gap="small")
     with every:
-        help = "Held-out prompts are read, and some answered, before the first step, every so many and after the last."
-        _number("Evaluate every … steps", "eval_steps", settings.eval_every(known.rows), put_one, low=1, step=1, help=help)
+        help = "Held-out prompts are read, and some answered, before the first step, every so many, after the last. 0: none before the end."
+        _number("Evaluate every … steps", "eval_steps", settings.eval_every(known.rows), put_one, low=0, step=1, help=help)
     with rows:
         help = f"Of {known.heldout:,} held out. 64 tell an accuracy to about 12 points either way, 300 to 6."
         _number("Held-out prompts", "eval_rows", settings.eval_rows, put_one, low=2, step=16, help=help)

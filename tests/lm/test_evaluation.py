@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from deft_core import discrepancy
 from deft_core.errors import ModelError, NotFoundError
 from deft_core.intervals import Figure
-from deft_core.lm import evaluation, judging, models
+from deft_core.lm import evaluation, judging, models, shared_readings
 from deft_core.lm import heldout as heldout_module
 from deft_core.lm.heldout import material, neutral_rows
 from deft_core.lm.losses import Objective
@@ -260,6 +261,80 @@ def test_again_the_judge_is_the_one_that_was_fitted(finished):
     assert {name: again[name] for name in ("alignment", "generalisation", "judge")} == {
         name: first[name] for name in ("alignment", "generalisation", "judge")
     }
+
+
+ANSWERS = [
+    "win_rate",
+    "kl_own",
+    "bleu",
+    "chrf",
+    "distinct_2",
+    "answer_tokens",
+    "refusal_rate",
+]  # distinct_2_within: of answers with two words
+
+
+def test_prompts_that_are_not_answered_have_no_figures_of_answers(finished, monkeypatch):
+    monkeypatch.setattr(judging, "accuracy", lambda *_: Figure(0.8, 0.6, 0.9, 6))
+    whole = evaluation.evaluate_run(finished)
+    run = read_run(finished)
+    write_run(finished, replace(run, settings=replace(run.settings, answer_rows=4)))
+    found = evaluation.evaluate_run(finished)
+    rows = pd.read_parquet(finished / "evaluation_rows.parquet")
+    for column in ("answer_base", "answer_tuned", "judge_base", "judge_tuned"):
+        assert rows[column].notna().tolist() == [True] * 4 + [False] * 2
+    prompts = {name: figures["tuned"]["prompts"] for part in ("alignment", "generalisation") for name, figures in found[part].items()}
+    assert {name: prompts[name] for name in ANSWERS} == dict.fromkeys(ANSWERS, 4)
+    assert {name: prompts[name] for name in ("accuracy_implicit", "margin", "kl")} == {"accuracy_implicit": 6, "margin": 6, "kl": 6}
+    for name in ("accuracy_implicit", "accuracy_logp", "margin"):
+        assert found["alignment"][name] == whole["alignment"][name]
+
+
+def in_workspace(finished, tmp_path, name, **settings):
+    """A copy of a run folder where a workspace has it."""
+    folder = shutil.copytree(finished, tmp_path / "runs" / name)
+    run = read_run(folder)
+    write_run(folder, replace(run, run_id=name, settings=replace(run.settings, **settings)))
+    return folder
+
+
+def figures_of(evaluation):
+    return {name: evaluation[name] for name in ("alignment", "generalisation", "judge")}
+
+
+def test_runs_of_a_workspace_read_their_base_once(finished, tmp_path):
+    asked = {"base: held-out rows", "base: neutral text", "fitting the judge on 30 rows"}
+    folders = [in_workspace(finished, tmp_path, name) for name in ("first", "second")]
+    phases = [set(), set()]
+    found = [
+        evaluation.evaluate_run(folder, say=lambda one, said=said: said.add(one["phase"]))
+        for folder, said in zip(folders, phases, strict=True)
+    ]
+    assert asked <= phases[0] and not asked & phases[1]
+    assert figures_of(found[0]) == figures_of(found[1]) == figures_of(evaluation.evaluate_run(finished))
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "runs" / ".base").iterdir())
+    assert kept == ["answers", "judge", "neutral", "rows"]
+    assert (folders[1] / "judge.safetensors").is_file()  # a folder goes on having all it needs
+
+
+def test_what_was_read_for_other_lengths_is_not_taken_over(finished, tmp_path):
+    evaluation.evaluate_run(in_workspace(finished, tmp_path, "first"))
+    shorter = in_workspace(finished, tmp_path, "shorter", new_tokens=3)
+    evaluation.evaluate_run(shorter)
+    assert pd.read_parquet(shorter / "evaluation_rows.parquet")["answer_tokens_base"].max() <= 3
+    assert len(list((tmp_path / "runs" / ".base").glob("rows-*"))) == 2
+
+
+def test_a_damaged_reading_is_made_again(finished, tmp_path):
+    first = evaluation.evaluate_run(in_workspace(finished, tmp_path, "first"))
+    for path in (tmp_path / "runs" / ".base").iterdir():
+        path.write_bytes(path.read_bytes()[:20])
+    assert figures_of(evaluation.evaluate_run(in_workspace(finished, tmp_path, "second"))) == figures_of(first)
+
+
+def test_seconds_that_were_spared_are_in_the_cost(finished, monkeypatch):
+    monkeypatch.setattr(shared_readings, "rows", lambda *given: (given[-1](), 1000.0))
+    assert 1000 < evaluation.evaluate_run(finished)["cost"]["evaluation_seconds"] < 2000
 
 
 def test_too_few_rows_for_a_judge(finished):

@@ -153,6 +153,18 @@ def test_a_stop_does_not_wait_for_an_evaluation_and_it_is_made_up_for(tiny, tmp_
     assert [event["step"] for event in events(folder, "evaluation")] == [event["step"] for event in events(whole, "evaluation")]
 
 
+def test_without_evaluations_nothing_is_read_before_or_between(tiny, tmp_path):
+    class Unwanted:
+        @staticmethod
+        def prepare(*_, **__):
+            raise AssertionError("no evaluation was asked for")
+
+    folder = run_folder(tmp_path / "run", tiny, replace(SIX, eval_steps=0))
+    end = train(folder, should_stop=lambda: False, say=lambda _: None, evaluation=Unwanted)
+    assert (end.step, end.stopped, events(folder, "evaluation")) == (6, False, [])
+    assert (folder / "model" / "config.json").is_file()
+
+
 def test_a_half_written_checkpoint_is_not_taken(tiny, tmp_path):
     whole = run_folder(tmp_path / "whole", tiny, SIX)
     trained(whole)

@@ -49,6 +49,7 @@ def test_steps_and_evaluations():
     assert (found.steps, found.evaluations, found.heldout_rows) == (16, 5, 10)
     # every 3 of 16 steps, and at the last: 6, and the first
     assert looked(Settings(epochs=2.0, eval_steps=3), rows=30).evaluations == 7
+    assert looked(Settings(epochs=2.0, eval_steps=0), rows=30).evaluations == 0
 
 
 @pytest.mark.parametrize(
@@ -83,10 +84,14 @@ def test_seconds_from_the_speed_of_scoring():
     p, a = 70 / 3, 35 / 3
     answers = 2 * p / 100 + 8 * max(2 / 100, 0.03)
     one = (2 * (p + 2 * a) + 4 * (p + 8) + 16 * 83) / 100 + answers
-    # at the end both models read 2 rows, the answers and 64 paragraphs; the judge reads 1 + 2 rows cut to 8 tokens, and 2 x 2 answers
-    final = (2 * (2 * (p + 2 * a) + 2 * (p + 8) + 64 * 83) + 3 * (p + 2 * 8) + 2 * (p + 2 * 8)) / 100 + 2 * answers
+    # at the end both models read 2 rows, the answers and 64 paragraphs; the judge reads 1 row cut to 8 tokens, and 2 x 2 answers
+    final = (2 * (2 * (p + 2 * a) + 2 * (p + 8) + 64 * 83) + (p + 2 * 8) + 2 * (p + 2 * 8)) / 100 + 2 * answers
     assert found.evaluations == 2  # one step: before it and after it
     assert found.seconds.evaluating == pytest.approx(2 * one + final)
+    # with one of the two prompts answered: p + 8 tokens less for each model, p + 16 less for the KL, and 8 steps of one token
+    fewer = looked(Settings("simpo", eval_rows=2, answer_rows=1, new_tokens=8), judge=1).seconds.evaluating
+    spared = (2 * (p + 8) + p + 16) / 100 + 2 * (answers - (p / 100 + 8 * max(1 / 100, 0.03)))
+    assert fewer == pytest.approx(2 * one + final - spared)
     assert found.seconds.total == found.seconds.training + found.seconds.evaluating
     assert "scoring" in found.seconds.source
 

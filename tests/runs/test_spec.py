@@ -89,6 +89,7 @@ def test_steps_are_counted_as_the_trainer_counts_them():
         11,
         7,
     )
+    assert Settings(steps=50, eval_steps=0).eval_every(10) == 0
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path):

@@ -1,0 +1,169 @@
+"""The study's tables and pictures from docs/study/results/, as README.md has them.
+
+python docs/study/tables.py tuning | primary | arms | exploratory      (or: make study-tables)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from crossed import Contrast, contrast, holm, permutation_p, rank_p  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+PRIMARY = ("highest", "lowest")
+CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
+Values = NDArray[np.float64]
+
+
+def main() -> None:
+    tables = {"tuning": tuning, "primary": primary, "arms": arms, "exploratory": exploratory}
+    asked = sys.argv[1:] or list(tables)
+    for name in asked:
+        print(f"<!-- {name} -->\n{markdown(tables[name]())}\n")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    return "\n".join(lines + ["| " + " | ".join(str(value) for value in row) + " |" for row in table.itertuples(index=False)])
+
+
+# what the runs left
+
+
+def runs(part: str) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    return [one for one in found if one["part"] == part]
+
+
+def arm(name: str, metric: str, ids: list[str]) -> Values:
+    """[runs, rows] of an arm in the order of the rows given."""
+    numbers = sorted(one["number"] for one in [*runs("primary"), *runs("exploratory")] if one["arm"] == name)
+    found = [pd.read_parquet(RESULTS / f"{name}-{number}.parquet").set_index("id")[metric] for number in numbers]
+    return np.stack([one.loc[ids].to_numpy(np.float64) for one in found])
+
+
+def heldout(dataset: str) -> pd.DataFrame:
+    """id and conversation (a number) of the held-out rows, in one order."""
+    return pd.read_parquet(RESULTS / f"heldout-{dataset}.parquet")
+
+
+def figure(one: dict[str, Any], section: str, name: str) -> float:
+    value = one["evaluation"][section][name]["tuned"]
+    return float("nan") if value is None or value["value"] is None else value["value"]
+
+
+# the tables
+
+
+def tuning() -> pd.DataFrame:
+    """Mean over two random subsets of what each setting comes to on the tuning part."""
+    rows = [
+        {
+            "learning rate": one["settings"]["lr"],
+            "epochs": one["settings"]["epochs"],
+            "accuracy_implicit": figure(one, "alignment", "accuracy_implicit"),
+            "margin": figure(one, "alignment", "margin"),
+            "KL": figure(one, "generalisation", "kl"),
+        }
+        for one in runs("tuning")
+    ]
+    table = pd.DataFrame(rows).groupby(["learning rate", "epochs"], as_index=False).mean()
+    return table.assign(**{name: table[name].map("{:.4f}".format) for name in ("accuracy_implicit", "margin", "KL")})
+
+
+def primary() -> pd.DataFrame:
+    """The planned contrasts, primary ones at 97.5 %, those against length at 95 %."""
+    about = heldout("hh")
+    ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
+    rows = []
+    for first, second in CONTRASTS.items():
+        for metric in ("accuracy_implicit", "margin"):
+            a, b = arm(first.strip(), metric, ids), arm(second, metric, ids)
+            level = 0.975 if first in PRIMARY else 0.95
+            found = contrast(a, b, conversations, level)
+            means = a.mean(1), b.mean(1)
+            rows.append(
+                {
+                    "contrast": f"{first.strip()} - {second}",
+                    "metric": metric,
+                    "runs": f"{len(a)}, {len(b)}",
+                    "means": f"{a.mean():.4f}, {b.mean():.4f}",
+                    "difference": interval(found, level),
+                    "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if second == "random" else "",
+                    "permutation p": f"{permutation_p(*means):.4f}" if first in PRIMARY else "",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def interval(found: Contrast, level: float) -> str:
+    return f"{found.value:+.4f} ({level:.1%}: {found.low:+.4f} to {found.high:+.4f})"
+
+
+DESCRIBED = {
+    "accuracy_implicit": "alignment",
+    "accuracy_logp": "alignment",
+    "margin": "alignment",
+    "kl": "generalisation",
+    "kl_own": "generalisation",
+    "perplexity_neutral": "generalisation",
+    "bleu": "generalisation",
+    "chrf": "generalisation",
+    "answer_tokens": "generalisation",
+}
+
+
+def arms() -> pd.DataFrame:
+    """Means over the runs of each arm; between runs, the standard deviation of the accuracy."""
+    rows = []
+    every = [*runs("primary"), *runs("exploratory")]
+    for name in dict.fromkeys(one["arm"] for one in every):
+        own = [one for one in every if one["arm"] == name]
+        accuracies = [figure(one, "alignment", "accuracy_implicit") for one in own]
+        row: dict[str, Any] = {"arm": name, "runs": len(own), "rows": own[0]["rows"]}
+        row |= {metric: f"{np.mean([figure(one, section, metric) for one in own]):.3f}" for metric, section in DESCRIBED.items()}
+        row["between runs"] = f"{np.std(accuracies, ddof=1):.4f}" if len(own) > 1 else ""
+        row["win rate"] = win_rate(own)
+        row["training s"] = f"{np.mean([one['evaluation']['cost']['training_seconds'] for one in own]):.0f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def win_rate(own: list[dict[str, Any]]) -> str:
+    """Of the runs whose judge can tell, with its accuracy; else that it cannot."""
+    told = [one["evaluation"] for one in own if one["evaluation"]["judge"]["can_tell"]]
+    if not told:
+        return "cannot tell"
+    won = np.mean([one["alignment"]["win_rate"]["tuned"]["value"] for one in told])
+    return f"{won:.2f} (judge {told[0]['judge']['accuracy']['value']:.2f})"
+
+
+def exploratory() -> pd.DataFrame:
+    """Every exploratory arm on HH against random of its size, Holm's correction over all of them."""
+    about = heldout("hh")
+    ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
+    names = [name for name in dict.fromkeys(one["arm"] for one in runs("exploratory") if one["dataset"] == "hh") if name != "random-10"]
+    against = {name: "random-10" if name.endswith("-10") else "random" for name in names}
+    found = {
+        name: contrast(arm(name, "accuracy_implicit", ids), arm(against[name], "accuracy_implicit", ids), conversations) for name in names
+    }
+    adjusted = holm([one.p for one in found.values()])
+    return pd.DataFrame(
+        [
+            {"arm": name, "against": against[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": f"{p:.3f}"}
+            for (name, one), p in zip(found.items(), adjusted, strict=True)
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
