@@ -5,14 +5,14 @@ They wait in this order for the device, have one held-out sample, and take the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from deft_core.errors import DeftError, InputError
 from deft_core.runs import launch, monitor
 from deft_core.runs.prepare import prepare, prepare_control, prepare_full, prepare_unguided
-from deft_core.runs.spec import ROLES, Run, Settings
+from deft_core.runs.spec import ROLES, Run, Settings, read_run
 from deft_core.workspace import Workspace
 
 __all__ = ["Group", "members", "prepare_group", "start_group"]
@@ -35,12 +35,36 @@ def start_group(
     unguided: bool = False,
     start: Callable[[Workspace, str], object] = launch.start,
 ) -> Group:
-    """Prepares all of them, or none where one is refused, and starts them one behind the other."""
+    """Prepares all of them, or none where one is refused, and starts them one behind the other.
+
+    Where one cannot be started, those before it go on and the rest is there to be resumed; where not even the first can, none is left.
+    """
     wanted = {"random": control, "full": full, "unguided": unguided}
     group = prepare_group(workspace, reference, settings, [role for role, asked in wanted.items() if asked], name=name)
-    for run_id in group.runs:
-        start(workspace, run_id)
+    for place, run_id in enumerate(group.runs):
+        try:
+            start(workspace, run_id)
+        except (DeftError, OSError) as error:
+            if place == 0:
+                _take_away(workspace, group.runs)
+                raise
+            raise _halfway(workspace, group, place, error) from error
     return group
+
+
+def _halfway(workspace: Workspace, group: Group, started: int, error: DeftError | OSError) -> DeftError:
+    """What a person has to know of a group of which only the first runs were started."""
+    names = [read_run(workspace.run(run_id)).name for run_id in group.runs]
+    why = error.found if isinstance(error, DeftError) else error.strerror or str(error)
+    found = f"{', '.join(names[:started])} started; {', '.join(names[started:])} not: {why}"
+    remedy = "What has started goes on. See to the disk and its rights, then resume the others: they are in the list of runs as stopped."
+    return DeftError(f"to start {len(names)} runs", found, remedy)
+
+
+def _take_away(workspace: Workspace, run_ids: Iterable[str]) -> None:
+    for run_id in run_ids:
+        with suppress(DeftError, OSError):  # the first error is the one to tell
+            launch.delete(workspace, run_id)
 
 
 def prepare_group(
@@ -61,9 +85,7 @@ def prepare_group(
         if "unguided" in against:
             made.append(prepare_unguided(workspace, first))
     except BaseException:
-        for run in made:
-            with suppress(DeftError, OSError):  # the first error is the one to tell
-                launch.delete(workspace, run.run_id)
+        _take_away(workspace, [run.run_id for run in made])
         raise
     return Group(first, tuple(run.run_id for run in made))
 

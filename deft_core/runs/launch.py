@@ -39,7 +39,12 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
             raise InputError("a run that can be started: stopped, failed or lost", f"{run_id}, which is {state}", remedy)
         entries.pop(run_id, None)  # of a process that has said its last word but is not gone yet
         pid = start_detached(["-m", worker, str(folder.resolve())], folder / file_names.LOG)
-        queue.enlist(entries, folder, run, {"pid": pid, "started": _started(pid)})
+        try:
+            queue.enlist(entries, folder, run, {"pid": pid, "started": _started(pid)})
+        except OSError:  # a full disk: what is said not to have started has not
+            with suppress(psutil.NoSuchProcess):
+                _kill(psutil.Process(pid))
+            raise
     return pid
 
 
@@ -76,7 +81,8 @@ def _asked(folder: Path) -> psutil.Process:
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(read_json(folder / file_names.STATUS)["pid"]) if state in monitor.LIVE else None
         if process and monitor.status(folder) in monitor.LIVE:  # still the same process
-            write_json(folder / file_names.STOP, {"asked": time.time()})
+            with suppress(OSError):  # a full disk is no reason to go on
+                write_json(folder / file_names.STOP, {"asked": time.time()})
             process.terminate()
             return process
     raise InputError("a run that is queued or running", f"{folder.name}, which is {monitor.status(folder)}", "There is nothing to stop.")

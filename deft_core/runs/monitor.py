@@ -3,7 +3,7 @@
 finished | stopped | failed    exit.json says so, in the words of the process that status.json names
 queued | running               status.json says so, and that process (pid and start time) lives
 stopped                        a stop was asked for and the process is gone; or there never was one
-lost                           the process is gone without a word: killed, out of memory, the machine switched off
+lost                           the process is gone without a word: killed, out of memory, a full disk, the machine switched off
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def last_words(folder: Path) -> tuple[str, str] | None:
     state, exit_ = status(folder), _exit(folder, _read(folder / file_names.STATUS))
     again = f"`deft run resume {folder.name}` goes on from its last checkpoint."
     if state == "lost":
-        return "its process is gone without a word: killed, out of memory, or the machine was switched off", again
+        return "its process is gone without a word: killed, out of memory, without room on the disk, or the machine was switched off", again
     if state == "stopped" and not exit_:
         begun = (folder / file_names.STATUS).is_file()
         return (

@@ -134,4 +134,5 @@ def _times(line: Line, first: Line | None) -> str:
     """How many times the first one's."""
     if first is None or first is line or not first.value or line.value is None:
         return ""
-    return f"<small>{line.value / first.value:,.2g} times</small>"
+    times = f"{line.value / first.value:,.2g}"
+    return f"<small>{'about the same' if times == '1' else f'{times} times'}</small>"

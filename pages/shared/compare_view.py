@@ -95,6 +95,8 @@ def _missing(waiting: Sequence[Column], enough: bool) -> None:
             "it comes into the table once it is"
             if status in monitor.LIVE
             else f"`deft evaluate {one.run.run_id}` does it where its model is there"
+            if status == "finished"
+            else "a click on its name opens it, and Resume goes on with it"
         )
         st.caption(f":material/hourglass: **{name}** ({status}) is not evaluated: {will}.")
     if not enough:

@@ -3,7 +3,7 @@
 
 const zooms = new Map(); // view: [low, high]
 const charts = new Set();
-const LEFT = 50, RIGHT = 10, HEAD = 17, FOOT = 18;
+const LEFT = 50, RIGHT = 10, HEAD = 20, FOOT = 18;
 const DASHES = { solid: [], dash: [6, 4], dot: [2, 3], dashdot: [6, 3, 2, 3] };
 
 export default function ({ data, parentElement }) {
@@ -27,13 +27,9 @@ class Chart {
     this.canvas.addEventListener("dblclick", () => this.zoom(null));
   }
 
-  show(data) {
+  show(sent) {
     charts.add(this);
-    this.data = data;
-    for (const line of data.parts.flatMap((part) => part.lines)) {
-      line.x = data.whole ? new Int32Array(bytes(line.x)) : new Float32Array(bytes(line.x));
-      for (const name of ["y", "low", "high"]) line[name] = line[name] && new Float32Array(bytes(line[name]));
-    }
+    const data = (this.data = decoded(sent));
     this.place.style.height = `${data.height}px`;
     this.canvas.setAttribute("aria-label", data.alt);
     this.legend.hidden = !data.legend;
@@ -145,7 +141,7 @@ function drawPart(ink, part, top, height) {
   pen.fillStyle = ink.text;
   pen.globalAlpha = 0.75;
   pen.textAlign = "left";
-  pen.fillText(part.unit, 0, top - 6);
+  pen.fillText(part.unit, 0, top - 9);
   pen.textAlign = "right";
   for (const tick of ticks(least, most, height / 26)) {
     const y = top + height - ((tick - least) / (most - least)) * height;
@@ -239,7 +235,7 @@ function upright(ink, step, dash, colour, alpha, sign) {
   rule(ink, toX(step), HEAD - 6, toX(step), height - FOOT, dash, colour, alpha);
   if (!sign) return;
   Object.assign(pen, { fillStyle: colour, globalAlpha: 1, textAlign: "center" });
-  pen.fillText(sign, toX(step), HEAD - 7);
+  pen.fillText(sign, toX(step), HEAD - 9);
 }
 
 function entry(line) {
@@ -261,6 +257,7 @@ function say(value, { format }) {
   if (!Number.isFinite(value)) return "–";
   if (format === "percent") return `${(100 * value).toFixed(Math.abs(value * 100) % 1 < 0.05 ? 0 : 1)} %`;
   if (format === "exponent" && value) return value.toExponential(1).replace(".0e", "e");
+  if (value && Math.abs(value) < 1e-4) return Number(value.toPrecision(4)).toExponential(); // else there is no room for its zeros
   return value.toLocaleString("en-US", { maximumSignificantDigits: 5 });
 }
 
@@ -271,6 +268,13 @@ function nearest(steps, at) {
     steps[middle] < at ? (low = middle + 1) : (high = middle);
   }
   return low > 0 && at - steps[low - 1] < steps[low] - at ? low - 1 : low;
+}
+
+// What was sent stays as it is: with another theme it is shown once more.
+function decoded(data) {
+  const steps = data.whole ? Int32Array : Float32Array, values = (text) => text && new Float32Array(bytes(text));
+  const line = (one) => ({ ...one, x: new steps(bytes(one.x)), y: values(one.y), low: values(one.low), high: values(one.high) });
+  return { ...data, parts: data.parts.map((part) => ({ ...part, lines: part.lines.map(line) })) };
 }
 
 function bytes(text) {

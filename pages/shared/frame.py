@@ -32,6 +32,7 @@ LARGE_ROWS = 200_000
 NONE = ""  # of a picker: nothing chosen
 LOGO = Path(__file__).with_name("logo.svg")  # the product's name
 ICON = str(LOGO.with_name("icon.svg"))  # of the browser's tab
+EMPTY_PAGE = LOGO.with_name("empty_page.js").read_text(encoding="utf-8")  # loads a page again that is left empty
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
 _SHOWN, _shown = "client.showSidebarNavigation", threading.Lock()  # of all sessions of the server
@@ -85,12 +86,13 @@ def open_page(file: str, body: Callable[[Frame], None]) -> None:
     st.set_page_config(page_title=f"{name} · DEFT Studio", page_icon=ICON, layout="wide")
     widgets.style()
     _icons()
+    st.html(f"<script>{EMPTY_PAGE}</script>", unsafe_allow_javascript=True)
     st.logo(LOGO, size="large")
     st.title(question)
     workspace = resources.workspace()
     with st.sidebar:
         pickers, line = st.container(), st.container()
-        _training_line(workspace)
+        _training_line(workspace, alone=file != "runs.py")
     before = _tick(workspace, file)
 
     def draw() -> None:
@@ -194,8 +196,12 @@ def _pick_selection(workspace: Workspace, dataset: str) -> str | None:
     return chosen or None
 
 
-def _training_line(workspace: Workspace) -> None:
-    """A line for each run that lives, in a fragment of its own: the rest of the page stays as it is while they train."""
+def _training_line(workspace: Workspace, alone: bool) -> None:
+    """A line for each run that lives, in a fragment of its own: the rest of the page stays as it is while they train.
+
+    Not `alone`, the page looks for itself whether the first has begun or the last has ended: two that redraw it at once get in each
+    other's way.
+    """
 
     def live() -> list[activity.LiveRun]:
         try:
@@ -213,7 +219,7 @@ def _training_line(workspace: Workspace) -> None:
         if waiting := sum(one.state == "queued" for one in found):
             label, all_runs = f"{widgets.count(waiting, 'run')} waiting", {state.RUN: ""}
             st.page_link(page("runs.py"), label=label, icon=":material/hourglass:", query_params=all_runs)
-        if bool(found) != before:
+        if alone and bool(found) != before:
             st.rerun()
 
     st.fragment(draw, run_every=TICK_SECONDS if before else None)()

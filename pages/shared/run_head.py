@@ -17,6 +17,11 @@ from pages.shared import run_resources, state, train_form, widgets
 from pages.shared.frame import page
 
 BADGES = {"queued": "gray", "running": "blue", "finished": "green", "stopped": "gray", "failed": "red", "lost": "orange"}
+FIELDS = {  # settings as errors name them: what the form of the Train page calls them
+    "accumulation_tokens": "Tokens a forward",
+    "gradient_checkpointing": "Compute activations again",
+    "--lora-rank": "What learns",
+}
 SILENT_SECONDS = 60.0  # without a word from its process
 
 
@@ -63,14 +68,20 @@ def _words(workspace: Workspace, one: Listed, curves: Curves | None) -> None:
         st.caption(f":material/sync: {widgets.plain(done.phase)}{counted}{_silence(workspace, one)}")
     elif words := monitor.last_words(folder):
         message, remedy = words
-        goes_on = (
-            "Resume starts it from the beginning"
-            if curves is None or curves.checkpoint is None
-            else f"Resume goes on from step {curves.checkpoint:,}"
-        )
-        advice = f"{goes_on}." if remedy.startswith("`deft run resume") else widgets.prose(remedy)
+        advice = "" if remedy.startswith("`deft run resume") else f"{widgets.prose(remedy)}\n\n"
         show = st.error if one.status == "failed" else st.warning
-        show(f"**{one.status.capitalize()}:** {widgets.plain(message)}\n\n{advice}")
+        show(f"**{one.status.capitalize()}:** {widgets.plain(message)}\n\n{advice}{_here(remedy, curves)}")
+    elif one.status == "stopped":
+        st.caption(f":material/stop: {_here('', curves)}")
+
+
+def _here(remedy: str, curves: Curves | None) -> str:
+    """What the buttons below do about it, and where the page has the settings that the remedy names."""
+    last = None if curves is None else curves.checkpoint
+    begins = "starts it from the beginning" if last is None else f"goes on from step {last:,}"
+    named = [f"{name} is “{field}”" for name, field in FIELDS.items() if name in remedy]
+    clone = f" Clone with changes opens its settings for a new run; {widgets.plain(', '.join(named))} there." if named else ""
+    return f"Resume {begins}.{clone}"
 
 
 def _silence(workspace: Workspace, one: Listed) -> str:
@@ -110,6 +121,7 @@ def _stop(workspace: Workspace, one: Listed) -> None:
         saves = "It saves a checkpoint after the step under way; Resume goes on from there."
         st.button("Stop", type="primary", icon=":material/stop:", help=saves, on_click=run_resources.stop, args=(workspace, one.run_id))
         return
+    run_resources.stop(workspace, one.run_id)  # goes on with what another server may have begun that is gone
     st.button("Stopping …", disabled=True, help=f"After {duration(launch.GRACE_SECONDS)} its process is killed.")
     lost = "What came after the last checkpoint is lost."
     st.button("Kill it now", help=lost, on_click=run_resources.stop, args=(workspace, one.run_id, 0.0))

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from deft_core.errors import DeftError
-from deft_core.runs import launch, queue
+from deft_core.runs import launch, monitor, queue
 from deft_core.runs.monitor import Listed
 from deft_core.status import duration
 from deft_core.workspace import Workspace
@@ -26,6 +26,7 @@ SIGNS = {
     "failed": "✗ failed",
     "lost": "? lost",
 }
+SUSPENDED = "⏸ suspended"  # it lives, and does nothing
 ROLE_NAMES = {"random": "random control", "full": "full set", "unguided": "without guidance"}
 
 
@@ -48,7 +49,7 @@ def draw(workspace: Workspace) -> None:
     if not found:
         st.info("No run has all of these words. Search for others.")
         return
-    _table(found, len(listed))
+    _table(workspace, found, len(listed))
     for one in listed:
         if one.problem:
             st.warning(widgets.plain(f"{one.run_id}: {one.problem}"))
@@ -133,7 +134,7 @@ def _untick() -> None:
 # the table
 
 
-def _table(found: list[Listed], total: int) -> None:
+def _table(workspace: Workspace, found: list[Listed], total: int) -> None:
     pages = -(-len(found) // PAGE_RUNS)
     at = min(state.number(state.RUNS_PAGE), pages - 1) * PAGE_RUNS
     shown = found[at : at + PAGE_RUNS]
@@ -143,7 +144,7 @@ def _table(found: list[Listed], total: int) -> None:
     key = state.drawing_key("runs", ids)
     ticked = [place for place, run_id in enumerate(ids) if run_id in state.picked_runs()]
     st.dataframe(
-        pd.DataFrame([_row(one) for one in shown]),
+        pd.DataFrame([_row(workspace, one) for one in shown]),
         key=key,
         on_select=lambda: _selected(key, ids),
         selection_mode=["multi-row", "single-cell"],
@@ -175,9 +176,10 @@ def _selected(key: str, ids: list[str]) -> None:
     state.pick_runs([*others, *(ids[row] for row in chosen.get("rows", []) if row < len(ids))])
 
 
-def _row(one: Listed) -> dict[str, Any]:
+def _row(workspace: Workspace, one: Listed) -> dict[str, Any]:
     done, about = one.progress, one.run
-    row: dict[str, Any] = {"run": called(one), "state": SIGNS[one.status]}
+    held = one.status == "running" and monitor.suspended(workspace.run(one.run_id))
+    row: dict[str, Any] = {"run": called(one), "state": SUSPENDED if held else SIGNS[one.status]}
     row |= {"done": round(done.step / done.of, 2) if done.of else None, "step": f"{done.step:,} / {done.of:,}" if done.of else ""}
     row |= {"pairs/s": done.pairs_per_second, "left": duration(done.seconds_left) if done.seconds_left else ""}
     if about is None:

@@ -44,11 +44,11 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 
 class _Server:
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, port: int = 0) -> None:
         with socket.socket() as free:
             free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        self.address = f"http://localhost:{port}"
+            port = port or free.getsockname()[1]
+        self.port, self.address = port, f"http://localhost:{port}"
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port)]
         command += ["--server.fileWatcherType", "none"]
         environment = os.environ | {"DEFT_WORKSPACE": str(workspace)}
@@ -74,12 +74,15 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page.set_default_timeout(WAIT_MILLISECONDS)
     expect.set_options(timeout=WAIT_MILLISECONDS)
     elsewhere: list[str] = []
+    errors: list[str] = []  # of scripts in the page: one that React does not catch leaves it white
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: None if urlsplit(request.url).hostname in (None, "localhost") else elsewhere.append(request.url))
     yield page
     if getattr(request.node, "failed", False):
         FAILURES.mkdir(exist_ok=True)
         page.screenshot(path=FAILURES / f"{request.node.name}.png", full_page=True)
     page.close()
+    assert not errors
     assert not elsewhere, "everything stays on this machine"
 
 

@@ -13,7 +13,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (requirements-dev.txt)")
 from playwright.sync_api import Locator, Page, expect
 
+from deft_core.runs import metrics
 from deft_core.workspace import Workspace, read_json, write_json
+from tests.browser.conftest import _Server
 
 pytestmark = pytest.mark.browser
 
@@ -80,6 +82,28 @@ def test_what_is_read_under_the_pointer_stays_while_numbers_come(
     expect(read).to_be_visible()
 
 
+def test_curves_stay_when_the_theme_changes(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
+    runs.finish(runs.generate_run(Workspace(tmp_path), "done", 20), 20)
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{serve(tmp_path)}/runs?run=done")
+    expect(loss(page)).to_have_attribute("data-last", "20")
+    page.emulate_media(color_scheme="dark")
+    expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+    loss(page).hover()
+    expect(page.locator(".tip").get_by_text(re.compile(r"^step \d+$"))).to_be_visible()
+    expect(page.get_by_text("BidiComponent Error")).to_have_count(0)
+
+
+def test_a_small_number_is_said_in_few_characters(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:
+    folder = runs.generate_run(Workspace(tmp_path), "small", 0, of=2)
+    for step in (1, 2):
+        metrics.append(folder, "step", step, loss=0.0000015)
+    runs.finish(folder, 2)
+    page.goto(f"{serve(tmp_path)}/runs?run=small")
+    loss(page).hover()
+    expect(page.locator(".tip").get_by_text("1.5e-6")).to_be_visible()
+
+
 def test_a_process_that_is_gone_is_lost_without_a_reload(
     page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType
 ) -> None:
@@ -91,6 +115,24 @@ def test_a_process_that_is_gone_is_lost_without_a_reload(
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(page.get_by_text("its process is gone without a word")).to_be_visible()
     expect(loss(page)).to_be_visible()
+
+
+def test_a_click_between_two_servers_leaves_no_empty_page(page: Page, tmp_path: Path, runs: ModuleType) -> None:
+    first = runs.generate_run(Workspace(tmp_path), "first", 20, of=OF, name="the first")
+    other = runs.generate_run(Workspace(tmp_path), "other", 20, of=OF, seed=1, name="the other", group="first", role="unguided")
+    for folder in (first, other):
+        runs.live(folder, 20, OF)
+    with _Server(tmp_path) as server:
+        page.goto(f"{server.address}/runs?run=first")
+        expect(loss(page)).to_have_attribute("data-last", "20")
+        server.process.kill()
+        server.process.wait()
+    with _Server(tmp_path, server.port):
+        page.get_by_role("button", name="without guidance: running").click()
+        for folder in (first, other):
+            runs.append_steps(folder, 20, 25, OF, 50)
+        expect(loss(page)).to_have_attribute("data-last", "25")
+        expect(page.get_by_role("heading", name="Is it learning what I want?")).to_be_visible()
 
 
 def test_what_is_typed_and_ticked_outlives_refreshes(page: Page, serve: Callable[[Path], str], tmp_path: Path, runs: ModuleType) -> None:

@@ -60,7 +60,7 @@ def test_every_figure_has_its_interval_and_its_paired_difference(group: Workspac
 
 def test_costs_have_scoring_in_them(group: Workspace) -> None:
     html = table(compared("mine", "control"))
-    assert "scoring the dataset" in html and "20 s" in html and "1 times" in html
+    assert "scoring the dataset" in html and "20 s" in html and "about the same" in html
 
 
 def test_curves_stand_over_what_somebody_asks_for(group: Workspace) -> None:
@@ -76,6 +76,10 @@ def test_one_that_is_not_evaluated_is_named_and_its_curves_are_there(group: Work
     words = " ".join(one.value for kind in ("caption", "info") for one in getattr(app, kind)).replace("\\", "")
     assert "control** (finished) is not evaluated" in words and "needs two evaluated runs" in words
     assert len(app.get("bidi_component")) == 2 and not app.error
+    stopped = group.run("control")
+    for name in ("status.json", "exit.json"):
+        (stopped / name).unlink(missing_ok=True)
+    assert "a click on its name opens it, and Resume goes on with it" in " ".join(one.value for one in compared("mine", "control").caption)
 
 
 def test_one_that_is_gone_is_said_and_the_others_are_compared(group: Workspace) -> None:

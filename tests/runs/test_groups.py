@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from deft_core.errors import InputError
+from deft_core.errors import DeftError, InputError
 from deft_core.rule import Rule
-from deft_core.runs import groups, prepare
+from deft_core.runs import groups, monitor, prepare
 from deft_core.runs.spec import Settings, read_run
 from deft_core.workspace import read_json, write_json
 from tests.runs.made import decide, scored, select
@@ -99,6 +99,41 @@ def test_where_one_is_refused_none_is_left(workspace, settings, asked):
         started(workspace, settings, **asked)
     assert workspace.run_ids() == []
     assert not [path for path in workspace.runs.iterdir() if path.is_dir()]
+
+
+def refusing(order, at):
+    """Starts runs until the disk is full."""
+
+    def start(_, run_id):
+        if len(order) == at:
+            raise OSError(28, "No space left on device")
+        order.append(run_id)
+
+    return start
+
+
+def test_where_the_first_cannot_be_started_none_is_left(workspace):
+    scored(workspace)
+    select(workspace)
+    with pytest.raises(OSError, match="No space left"):
+        groups.start_group(workspace, "best", Settings(), start=refusing([], 0))
+    assert workspace.run_ids() == []
+
+
+def test_where_a_later_one_cannot_be_started_the_first_goes_on_and_that_is_said(workspace):
+    scored(workspace)
+    select(workspace)
+    order = []
+    with pytest.raises(DeftError) as caught:
+        groups.start_group(workspace, "best", Settings(), name="mine", unguided=False, full=True, start=refusing(order, 1))
+    assert (caught.value.expected, caught.value.found) == (
+        "to start 3 runs",
+        "mine started; random control of mine, full set for mine not: No space left on device",
+    )
+    assert "resume the others: they are in the list of runs as stopped" in caught.value.remedy
+    assert len(workspace.run_ids()) == 3
+    rest = [workspace.run(run_id) for run_id in workspace.run_ids() if run_id not in order]
+    assert [monitor.last_words(folder)[0] for folder in rest] == ["it was never started"] * 2
 
 
 def test_two_people_who_start_at_once_have_a_group_each(workspace):
