@@ -107,6 +107,6 @@ def test_it_can_be_stopped_and_leaves_nothing(finished):
 
 
 def test_a_folder_without_dropped_rows_has_those_it_trained_on(finished, monkeypatch):
-    monkeypatch.setattr(margins, "DROPPED", "none.parquet")
+    monkeypatch.setattr(file_names, "DROPPED", "none.parquet")
     monkeypatch.setattr(margins, "MOST", 2)
     assert row_margins.measure(finished)["kept"].tolist() == [True, True]
