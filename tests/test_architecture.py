@@ -141,6 +141,11 @@ def test_caches_stand_in_resources_alone(path):
     assert "st.cache_resource" not in source
 
 
+def test_scripts_come_from_the_frame_alone():
+    asking = [str(path) for path in SOURCES if "unsafe_allow_javascript" in (ROOT / path).read_text()]
+    assert asking == ["pages/shared/frame.py"]
+
+
 def test_app_is_a_router():
     assert len((ROOT / "app.py").read_text().splitlines()) < 40
 

@@ -55,8 +55,10 @@ def test_from_the_demo_to_an_answer_of_the_model(page: Page, workspace: Workspac
         pid = read_json(workspace.run(run.run_id) / "status.json")["pid"]
         server.process.kill()
         server.process.wait()
+        before = figure(page, "time so far").inner_text()
     with _Server(workspace.root, server.port):
-        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()  # without a reload
+        expect(figure(page, "time so far")).not_to_have_text(before, timeout=LONG)  # without a reload
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
         curves_are_those_of(page, workspace, run, at_least=3)
         assert read_json(workspace.run(run.run_id) / "status.json")["pid"] == pid, "the server took nothing with it"
         resume(page, workspace, control, stop(page, workspace, control))

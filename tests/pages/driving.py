@@ -38,4 +38,5 @@ def address(app: AppTest, name: str) -> list[str]:
 
 
 def body_text(app: AppTest) -> str:
-    return "\n".join(str(one.proto) for one in app.get("html"))
+    """The HTML of a page, without the script of the frame: the only one that may run, see test_architecture."""
+    return "\n".join(str(one.proto) for one in app.get("html") if not one.proto.unsafe_allow_javascript)
