@@ -24,15 +24,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import sources
 from bare_runs import DATASET, ROOT, prepared, train
 
-from deft_core import queries
+from deft_core import DEFAULT_MODEL, queries
 from deft_core.cost import pair_tokens
 from deft_core.rule import Rule
 from deft_core.runs.spec import Settings
 from deft_core.workspace import Workspace
 
-HH = ROOT / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz"
 EPOCHS, FRACTION = 2, 0.05
 
 
@@ -40,12 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="100 rows scored, a sample of 8")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--source", default=str(HH) if HH.is_file() else str(ROOT / "data/demo/pairs.jsonl"))
-    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--source", help=sources.HELP)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--sample", type=int, default=48, help="rows that stand for all")
     parser.add_argument("--limit", type=int, help="score so many rows, and take them for all")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.source = options.source or sources.default()
     if options.run:
         print(json.dumps(train(options.run)))
         return

@@ -29,8 +29,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-HH = ROOT / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz"
+import sources
+from sources import ROOT
+
+from deft_core import DEFAULT_MODEL
+
 ARMS = ("ours", "naive", "trl")
 
 
@@ -38,8 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="24 rows, one round")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--source", default=str(HH) if HH.is_file() else str(ROOT / "data/demo/pairs.jsonl"))
-    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--source", help=sources.HELP)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--rows", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--naive-batch", type=int, default=2, help="sequences in a batch")
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--workspace", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.source = options.source or sources.default()
     if options.quick:
         options.rows, options.rounds = 24, 1
     if options.arm:

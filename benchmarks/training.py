@@ -29,13 +29,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import sources
 from bare_runs import DATASET, ROOT, prepared, train
 
+from deft_core import DEFAULT_MODEL
 from deft_core.rule import Rule
 from deft_core.runs.spec import Settings, read_run
 from deft_core.workspace import Workspace
 
-HH = ROOT / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz"
 ARMS = ("ours", "trl", "trl-in-step")
 STEP_ROWS = 4
 
@@ -44,14 +45,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="8 rows, one round")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("--source", default=str(HH) if HH.is_file() else str(ROOT / "data/demo/pairs.jsonl"))
-    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--source", help=sources.HELP)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl-batch", type=int, default=1, help="pairs in a micro-batch")
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.source = options.source or sources.default()
     if options.quick:
         options.rows, options.rounds = 8, 1
     if options.arm:

@@ -299,7 +299,7 @@ def scatter(
             {"type": "scatter", "x": corners[:, 0], "y": corners[:, 1], "mode": "lines", "line": line, "hoverinfo": "skip"}
             | {"selected": {}, "unselected": {}}
         )
-    sample = f" (a sample of {len(x):,} of {rows:,} rows is drawn)" if len(x) < rows else ""
+    sample = f" ({len(x):,} of {rows:,} rows drawn)" if len(x) < rows else ""
     ranges: list[dict[str, Any]] = [{"range": [axis.edges[0], axis.edges[-1]]} for axis in axes] if axes and not len(x) else [{}, {}]
     across, up = ({"title": {"text": text}} | more for text, more in zip((f"{titles[0]}{sample}", titles[1]), ranges, strict=True))
     return framed(traces, across, up, {}, left=56)
@@ -313,13 +313,14 @@ def token_bars(tokens: pd.DataFrame) -> go.Figure:
     d, low, high = (1000 * tokens[name].to_numpy(np.float64) for name in ("d", "low", "high"))
     colours = np.where(d > 0, COLOURS["chosen"], COLOURS["rejected"])
     counts = zip(tokens["count_chosen"], tokens["count_rejected"], strict=True)
+    reach = {"type": "data", "symmetric": False, "array": high - d, "arrayminus": d - low}
     trace = {
         "type": "bar",
         "x": d,
         "y": np.arange(len(d)),
         "orientation": "h",
         "marker": {"color": colours, "opacity": np.where((low <= 0) & (high >= 0), 0.4, 0.95), "line": {"width": 0}},
-        "error_x": {"type": "data", "symmetric": False, "array": high - d, "arrayminus": d - low, "thickness": 1.2, "width": 3},
+        "error_x": reach | {"thickness": 1.2, "width": 3, "color": "#7A7A7A"},  # to be seen on light and on dark
         "customdata": [str(token_id) for token_id in tokens["token_id"]],
         "hovertext": [f"{chosen:,} times chosen, {rejected:,} times rejected" for chosen, rejected in counts],
         "hovertemplate": "%{y}: %{x:.3~g} per 1,000<br>%{hovertext}<extra></extra>",
@@ -332,7 +333,7 @@ def token_bars(tokens: pd.DataFrame) -> go.Figure:
         "ticklabelstandoff": 6,
     }
     y |= {"range": [len(d) - 0.4, -0.6], "tickfont": {"family": "monospace", "size": 13}}
-    x = {"title": {"text": "share of the chosen minus share of the rejected, tokens in 1,000"}}
+    x = {"title": {"text": "share of chosen minus share of rejected, in 1,000"}}
     return framed([trace], x, y, {"dragmode": False, "shapes": [zero], "bargap": 0.25, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}})
 
 
@@ -364,7 +365,7 @@ def agreement_curve(curve: pd.DataFrame, conversations: int, constant: float, go
 
 def matrix(values: Numbers, names: Sequence[str], *, share: bool = False) -> go.Figure:
     """Columns against columns: correlations between -1 and 1, or shares between 0 and 1; a cell without a value is empty."""
-    words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:.2f}" for value in row] for row in values])
+    words = np.where(np.isnan(values), "", [[f"{value:.0%}" if share else f"{value:z.2f}" for value in row] for row in values])
     blue, none, orange = "#4095C5", "#F4F4F4", "#DF8640"  # opaque: Plotly chooses a cell's text by its colour alone
     labels = [label(name, 24) for name in names]
     trace = {

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deft_core import DEFAULT_MODEL
 from deft_core.commands import compare, decisions, discrepancy, evaluate, export, noise, refused, runs, selections, train, what_if
 from deft_core.commands.options import Json, Name, ScoreId
 from deft_core.errors import DeftError, InputError
@@ -144,7 +145,7 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
 def score(
     context: typer.Context,
     name: Name,
-    model: Model = "smollm2-135m",
+    model: Model = DEFAULT_MODEL,
     limit: Limit = None,
     batch_tokens: BatchTokens = None,
     max_length: MaxLength = 1024,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from deft_core import measures
+from deft_core import file_names, measures
 from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.intervals import Figure, difference
 from deft_core.runs.spec import ROLES, Run, read_run
@@ -75,7 +75,7 @@ class Comparison:
 def read_evaluated(folder: Path) -> Evaluated:
     """A run that was evaluated."""
     run = read_run(folder)
-    paths = [folder / name for name in ("evaluation.json", "evaluation_rows.parquet", "evaluation_neutral.parquet")]
+    paths = [folder / name for name in (file_names.EVALUATION, file_names.EVALUATION_ROWS, file_names.EVALUATION_NEUTRAL)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         remedy = f"Evaluate it: deft evaluate {run.run_id}."

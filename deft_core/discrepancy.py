@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.errors import InputError, first_line
 
 __all__ = ["discrepancy", "find_tokens", "frequencies", "head_vector", "moved_tokens", "read_table", "readable", "rescore", "table"]
@@ -48,7 +49,7 @@ def head_vector(weight: NDArray[np.float32], d: Floats) -> Floats:
 
 def rescore(pooled: NDArray[np.float32], u: Floats, offset: float = 0.0, scale: float = 1.0) -> Floats:
     """R [N] = scale * (pooled [N, H] . u + offset), offset = b . d where the head has a bias b."""
-    rewards: Floats = scale * (pooled @ u.astype(np.float32) + offset).astype(np.float64)
+    rewards: Floats = scale * ((pooled @ u.astype(np.float32)).astype(np.float64) + offset)
     return rewards
 
 
@@ -76,7 +77,7 @@ def table(tokens: list[bytes], chosen: Ints, rejected: Ints) -> pd.DataFrame:
 
 def read_table(folder: Path) -> pd.DataFrame:
     """The discrepancy table of a score set's folder."""
-    path = folder / "discrepancy.parquet"
+    path = folder / file_names.DISCREPANCY
     try:
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.workspace import replace_atomically
 
@@ -117,7 +118,7 @@ def write_counts(folder: Path, counts: GroupCounts) -> None:
     columns = [counts.groups, counts.token_ids, counts.chosen, counts.rejected]
     about = {"vocabulary": str(counts.vocabulary), "conversations": str(counts.conversations)}
     table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=_SCHEMA.with_metadata(about))
-    replace_atomically(folder / "counts.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
+    replace_atomically(folder / file_names.COUNTS, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
 OLDER = "An older version scored this set: score the dataset again with another --max-length, which makes a score set beside this one."
@@ -125,7 +126,7 @@ OLDER = "An older version scored this set: score the dataset again with another 
 
 def read_counts(folder: Path) -> GroupCounts:
     """The counts of a score set's folder."""
-    path = folder / "counts.parquet"
+    path = folder / file_names.COUNTS
     if not path.is_file():
         raise InputError(f"token counts by conversation in {path}", "no such file", OLDER)
     try:

@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.pair_writer import PairWriter, original_text
 from deft_core.preferences import SPLITS, Preference, RowRefused, validate
@@ -84,7 +85,7 @@ def import_source(
         reading.check_usable(source)
         report = _report(name, reading)
         info = _counts(report) | _lineage(source, found, split) | {"heldout_fraction": heldout, "judge_fraction": judge}
-        write_json(scratch / "dataset.json", info | _contents(writer))
+        write_json(scratch / file_names.DATASET, info | _contents(writer))
         _keep_overrides(folder, scratch)
     return report
 
@@ -216,7 +217,7 @@ def _contents(writer: PairWriter) -> dict[str, Any]:
 
 def _keep_overrides(folder: Path, scratch: Path) -> None:
     """The same file under both names: a decision written while the folders change places is in both."""
-    overrides = folder / "overrides.jsonl"
+    overrides = folder / file_names.OVERRIDES
     if not overrides.exists():
         return
     try:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deft_core import file_names
 from deft_core.preferences import SCHEMA, Preference, RowRefused
 from deft_core.readers.columns import tidy
 from deft_core.readers.json_rows import ORIGINAL_CHARACTERS
@@ -88,8 +89,8 @@ class PairWriter:
         self._occurrences = _Occurrences()
         self._rows: list[tuple[Any, ...]] = []
         self._characters = 0
-        self._pairs = pq.ParquetWriter(folder / "pairs.parquet", SCHEMA, compression="zstd")
-        self._refused_file = (folder / "refused.jsonl").open("w", encoding="utf-8")
+        self._pairs = pq.ParquetWriter(folder / file_names.PAIRS, SCHEMA, compression="zstd")
+        self._refused_file = (folder / file_names.REFUSED).open("w", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self

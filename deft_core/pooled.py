@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from deft_core.discrepancy import head_vector
+from deft_core import file_names
+from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, NotFoundError, first_line
 from deft_core.queries import View
 from deft_core.workspace import read_json
@@ -84,11 +85,13 @@ class Pooled:
 def open_head(view: View) -> Head:
     """W, b and the scale of a score set whose rewards are linear in d."""
     folder = _folder(view)
-    about = read_json(folder / "score.json", ("linear", "logit_scale", "head_bias"))
+    about = read_json(folder / file_names.SCORE, ("linear", "logit_scale", "head_bias"))
     if not about["linear"]:
         remedy = "Rewards under another d need a linear head: score the dataset with another model."
         raise InputError("a score set whose logits are linear in the hidden states", "a model that caps its logits", remedy)
-    return Head(_array(folder / "head.npy"), _array(folder / "head_bias.npy") if about["head_bias"] else None, float(about["logit_scale"]))
+    return Head(
+        _array(folder / file_names.HEAD), _array(folder / file_names.HEAD_BIAS) if about["head_bias"] else None, float(about["logit_scale"])
+    )
 
 
 def open_pooled(view: View) -> Pooled:
@@ -188,9 +191,8 @@ def rewards(pooled: Pooled, head: Head, d: Floats) -> dict[str, Floats]:
     for part in pooled.parts:
         begin, vectors = pooled.starts[part.first], part.vectors()
         for start in range(0, len(vectors), _CHUNK):
-            scores = vectors[start : start + _CHUNK] @ u.astype(np.float32)  # [chunk]
+            scores = rescore(vectors[start : start + _CHUNK], u, offset, head.scale)  # [chunk]
             of_responses[begin + start : begin + start + len(scores)] = scores
-    of_responses = head.scale * (of_responses + offset)
     of_responses[pooled.empty] = np.nan
     chosen = of_responses[pooled.chosen]
     others = np.add.reduceat(np.where(pooled.top, 0.0, of_responses), pooled.starts[:-1]) / _per_row(pooled, ~pooled.top)

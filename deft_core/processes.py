@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from deft_core import file_names
+
 __all__ = ["alive", "identity", "machine", "start_detached", "start_scoring", "started_at", "status_of"]
 
 _TOLERANCE_SECONDS = 0.05  # creation times are read from clock ticks; two processes of one pid lie further apart
@@ -90,4 +92,4 @@ def start_scoring(
     arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "score", dataset]
     for option, value in (("--model", model), ("--max-length", max_length), ("--batch-tokens", batch_tokens)):
         arguments += [option, str(value)] if value else []
-    return start_detached(arguments, root / "scores" / dataset / "log.txt")
+    return start_detached(arguments, root / "scores" / dataset / file_names.LOG)

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deft_core import discrepancy
+from deft_core import discrepancy, file_names
 from deft_core.errors import DeftError, InputError, NotFoundError, first_line
 from deft_core.rule import Rule
 from deft_core.tables import as_json
@@ -140,7 +140,7 @@ def _folder(workspace: Workspace, name: str, version: int | None) -> Path:
 def read(workspace: Workspace, name: str, version: int | None = None) -> Saved:
     """One version, or the newest."""
     folder = _folder(workspace, name, version)
-    path = folder / "selection.json"
+    path = folder / file_names.SELECTION
     if not path.is_file():
         raise InputError(f"a file {path}", "none", "Restore it, or delete this version.")
     about = read_json(path, KEYS)
@@ -154,7 +154,7 @@ def read(workspace: Workspace, name: str, version: int | None = None) -> Saved:
 
 def kept_rows(workspace: Workspace, name: str, version: int | None = None) -> pd.DataFrame:
     """The kept rows of one version, or of the newest: id, flipped, by ("rule" or "hand"), value; sorted by id."""
-    path = _folder(workspace, name, version) / "kept.parquet"
+    path = _folder(workspace, name, version) / file_names.KEPT
     try:
         rows: pd.DataFrame = pq.read_table(path, schema=SCHEMA).to_pandas()
     except (pa.ArrowException, OSError) as error:
@@ -231,8 +231,8 @@ def _written(workspace: Workspace, name: str, about: Mapping[str, Any], rows: pa
         folder = workspace.selection(name) / f"v{number}"
         try:
             with workspace.new_folder(folder) as scratch:
-                pq.write_table(rows, scratch / "kept.parquet")
-                write_json(scratch / "selection.json", {"name": name, "version": number} | dict(about) | written)
+                pq.write_table(rows, scratch / file_names.KEPT)
+                write_json(scratch / file_names.SELECTION, {"name": name, "version": number} | dict(about) | written)
             return read(workspace, name, number)
         except (InputError, OSError):
             if not folder.exists():
@@ -249,7 +249,7 @@ def fingerprints_of(workspace: Workspace, dataset: str, score_id: str | None) ->
     found: dict[str, str | None] = {"data": workspace.dataset_info(dataset)["fingerprint"], "model": None, "tokenizer": None, "d": None}
     if score_id:
         folder = workspace.score_set(dataset, score_id)
-        about = read_json(folder / "score.json")
+        about = read_json(folder / file_names.SCORE)
         d = discrepancy.read_table(folder)["d"].to_numpy(np.float64)
         found |= {key: about.get(f"{key}_fingerprint") for key in ("model", "tokenizer")}
         found["d"] = blake2b(d.tobytes(), digest_size=16).hexdigest()
@@ -276,7 +276,7 @@ def rename(workspace: Workspace, name: str, new: str) -> None:
     for number in {*there, *_numbers(source, _DELETED)}:
         _gone(left, number).mkdir(parents=True)
         with suppress(FileNotFoundError):
-            shutil.copyfile(source / f"v{number}" / "selection.json", _gone(left, number) / "selection.json")
+            shutil.copyfile(source / f"v{number}" / file_names.SELECTION, _gone(left, number) / file_names.SELECTION)
     shutil.rmtree(target, ignore_errors=True)
     source.rename(target)
     left.rename(source)
@@ -289,8 +289,8 @@ def _gone(folder: Path, number: int) -> Path:
 
 def _taken(source: Path, target: Path, number: int) -> bool:
     """Whether another version once had this number under the name wanted."""
-    about = _gone(target, number) / "selection.json"
-    mine = source / f"v{number}" / "selection.json"
+    about = _gone(target, number) / file_names.SELECTION
+    mine = source / f"v{number}" / file_names.SELECTION
     same = about.is_file() and mine.is_file() and about.read_bytes() == mine.read_bytes()
     return about.parent.is_dir() and not same
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deft_core import processes
+from deft_core import file_names, processes
 from deft_core.workspace import read_json, write_json
 
 __all__ = ["Pace", "Say", "Status", "duration", "read_status"]
@@ -21,7 +21,7 @@ _COUNTERS = ("done", "tokens", "truncated")  # true of what is on disk until the
 
 def read_status(folder: Path) -> dict[str, Any] | None:
     """The status in `folder`, its `state` corrected to "lost" where the process is gone; None where there is none."""
-    path = folder / "status.json"
+    path = folder / file_names.STATUS
     if not path.is_file():
         return None
     status = read_json(path)
@@ -47,7 +47,7 @@ class Status:
 
     def __init__(self, folder: Path, say: Say, **values: Any) -> None:
         self.before = read_status(folder) or {}
-        self.path, self.say = folder / "status.json", say
+        self.path, self.say = folder / file_names.STATUS, say
         self.earlier_seconds = float(self.before.get("seconds", 0.0))
         self.values: dict[str, Any] = {key: self.before[key] for key in _COUNTERS if key in self.before}
         self.values |= processes.identity() | {"state": "running", "phase": "starting", "counted": None, "message": None} | values

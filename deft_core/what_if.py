@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from deft_core import discrepancy, selections, token_masks
+from deft_core import discrepancy, file_names, selections, token_masks
 from deft_core.errors import InputError
 from deft_core.pooled import REWARDS, Head, Pooled, rewards, turned
 from deft_core.queries import View
@@ -172,7 +172,7 @@ def save(view: View, pooled: Pooled, name: str, change: Change, found: Answer, *
     table = pa.table({"id": pooled.rows["id"]} | {column: pa.array(values, from_pandas=True) for column, values in columns.items()})
     agreement = {"rank_correlation": found.rank_correlation, "kept_overlap": found.kept_overlap}
     about = {"created": datetime.now(UTC).isoformat(), **asdict(change), **agreement}
-    path = view.parts[0].parent / "columns" / f"{name}.parquet"
+    path = view.parts[0].parent / file_names.COLUMNS / f"{name}.parquet"
     path.parent.mkdir(exist_ok=True)
     described = table.replace_schema_metadata({"what_if": as_json(about)})
     replace_atomically(path, lambda beside: pq.write_table(described, beside, compression="zstd"))

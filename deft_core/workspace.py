@@ -1,4 +1,4 @@
-"""Every path and every atomic write of a workspace; nothing else knows a file name.
+"""Every path and every atomic write of a workspace; what files are called there is in file_names.py.
 
 Bulk data is immutable Parquet, histories are append-only JSON lines, all other files are replaced atomically
 (written beside, flushed to disk, renamed), so that a process killed at any moment leaves the old or the new file.
@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from deft_core import file_names
 from deft_core.errors import InputError, NotFoundError
 
 __all__ = ["Workspace", "append_line", "checked_name", "default_root", "read_json", "read_lines", "read_lines_from"]
@@ -154,7 +155,7 @@ class Workspace:
     def existing_dataset(self, name: str) -> Path:
         """The folder of a dataset; one whose replacement was killed is put back first."""
         folder = self.dataset(name)
-        if not (folder / "dataset.json").is_file() and name not in (there := self.dataset_names()):
+        if not (folder / file_names.DATASET).is_file() and name not in (there := self.dataset_names()):
             known = ", ".join(there) or "none yet"
             raise NotFoundError(f"a dataset in {self.root}", f"no {name!r} (there: {known})", "Import it with `deft import`.")
         return folder
@@ -164,23 +165,23 @@ class Workspace:
         return sorted(path.parent.name for path in self.root.glob("datasets/[!.]*/dataset.json"))
 
     def dataset_info(self, name: str) -> dict[str, Any]:
-        return read_json(self.existing_dataset(name) / "dataset.json", DATASET_KEYS)
+        return read_json(self.existing_dataset(name) / file_names.DATASET, DATASET_KEYS)
 
     def pairs(self, name: str) -> Path:
-        return self.existing_dataset(name) / "pairs.parquet"
+        return self.existing_dataset(name) / file_names.PAIRS
 
     def refused(self, name: str) -> Path:
-        return self.existing_dataset(name) / "refused.jsonl"
+        return self.existing_dataset(name) / file_names.REFUSED
 
     def noise(self, name: str) -> Path:
-        return self.existing_dataset(name) / "noise.parquet"
+        return self.existing_dataset(name) / file_names.NOISE
 
     def noise_work(self, name: str) -> Path:
         """Where the status and the log of computing the noise columns stand."""
         return self.existing_dataset(name) / "noise"
 
     def overrides(self, name: str) -> Path:
-        return self.existing_dataset(name) / "overrides.jsonl"
+        return self.existing_dataset(name) / file_names.OVERRIDES
 
     # scores/<name>/<score-id>/
 
@@ -217,7 +218,7 @@ class Workspace:
 
     def existing_run(self, run_id: str) -> Path:
         folder = self.run(run_id)
-        if not (folder / "run.json").is_file():
+        if not (folder / file_names.RUN).is_file():
             known = ", ".join(self.run_ids()) or "none yet"
             raise NotFoundError(f"a run in {self.root}", f"no {run_id!r} (there: {known})", "Start one with `deft train`.")
         return folder
@@ -244,6 +245,9 @@ class Workspace:
         try:
             yield scratch
             _swap(scratch, folder, replace)
+        except OSError as error:
+            error.filename = error.filename or str(folder)  # pyarrow does not say where
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -55,8 +55,7 @@ def body(frame: Frame) -> None:
         return
     look, decided, ids = looked(frame)
     if "reward_chosen" not in look.table:
-        st.info("This dataset has no rewards yet: rows can be kept by other columns. Scoring runs on its own.")
-        st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))
+        _no_scores(frame)
     try:
         rule = rule_bar.asked(list(look.table.columns))
     except DeftError as error:
@@ -67,6 +66,15 @@ def body(frame: Frame) -> None:
     _partly_scored(frame, look, rule)
     if not rule_bar.waiting(rule):
         _picked(_with_probability(pick(frame, look, decided, ids, rule)))
+
+
+def _no_scores(frame: Frame) -> None:
+    assert frame.dataset
+    if job_resources.being_scored(frame.workspace, frame.dataset):
+        st.info("Scoring has begun: until the first rewards are there, rows can be kept by other columns.")
+        return
+    st.info("This dataset has no rewards yet: rows can be kept by other columns. Scoring runs on its own.")
+    st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))
 
 
 def _partly_scored(frame: Frame, look: Look, rule: Rule) -> None:

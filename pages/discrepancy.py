@@ -44,7 +44,7 @@ def body(frame: Frame) -> None:
 
 def _no_scores(frame: Frame) -> None:
     assert frame.dataset
-    if job_resources.scorer_lives(frame.workspace, frame.dataset):
+    if job_resources.being_scored(frame.workspace, frame.dataset):
         st.info("Scoring has begun: the tokens of all training rows are counted first, then they appear here.")
         return
     st.info(
@@ -62,7 +62,7 @@ def _figures(counted: Counted) -> None:
     verdict = counted.sure.verdict
     tokens = [counted.table[f"count_{side}"] for side in ("chosen", "rejected")]
     needed = f"about {float(f'{verdict.conversations_needed:.1e}'):,.0f}" if verdict.conversations_needed else "–"
-    with st.container(horizontal=True, gap="large"):
+    with widgets.figures("d"):
         widgets.figure("conversations counted", f"{verdict.conversations:,}", "of the training split")
         widgets.figure("reliability of d", f"{verdict.reliability:.2f}" if verdict.reliability is not None else "–", "1 would be no noise")
         widgets.figure("conversations for 0.9", needed, "by the agreement of halves")

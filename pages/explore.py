@@ -28,6 +28,7 @@ from pages.shared.activity import ScoreState
 from pages.shared.brushing import Look
 from pages.shared.certainty import Placed
 from pages.shared.condition_box import ask_condition
+from pages.shared.count_resources import tally
 from pages.shared.frame import Frame, lacks_data, open_page
 from pages.shared.relation_panel import draw_relations
 
@@ -46,12 +47,13 @@ def body(frame: Frame) -> None:
     scoring = next((one for one in states if one.score_id and one.score_id == frame.score_id), None)
     _tools(frame, look)
     deciding = st.container()
-    if "reward_chosen" not in look.table:
+    ended = _ended(frame, scoring)
+    if "reward_chosen" not in look.table and not ended:  # else there is a button already
         _no_scores(frame, states)
     with figures:  # on top, but drawn after the tools: a filter that cannot work ends the page here, and can be removed
         d = _figures(look, scoring, placed)
         if scoring:
-            _unusual(frame, scoring)
+            _unusual(frame, look, scoring, ended)
         marks.flips(look.decided)
         marks.gone(look)
         certainty.problem(placed)
@@ -71,7 +73,8 @@ def body(frame: Frame) -> None:
 
 
 def _tools(frame: Frame, look: Look) -> None:
-    left, right = st.columns([4, 3], gap="medium")
+    with st.container(key=f"{widgets.SHORT}-tools"):
+        left, right = st.columns([4, 3], gap="medium")
     with left:
         filter_bar.pickers()
     with right:
@@ -85,7 +88,7 @@ def _tools(frame: Frame, look: Look) -> None:
 def _figures(look: Look, scoring: ScoreState | None, placed: Placed) -> DeltaGenerator:
     """The place that is left for the figure of d comes back."""
     rows = f"{look.left.sum():,}"
-    with st.container(horizontal=True, gap="large"):
+    with widgets.figures("rows"):
         widgets.figure("rows", rows, f"of {len(look.table):,}")
         if "reward_chosen" in look.table:
             margin = look.tally("reward_margin")
@@ -118,16 +121,24 @@ def _list_cut() -> None:
     state.replace_filter(lambda rule: isinstance(rule, Between) and rule.column == CUT, Between(CUT, 1.0, math.inf))
 
 
-def _unusual(frame: Frame, scoring: ScoreState) -> None:
+def _ended(frame: Frame, scoring: ScoreState | None) -> str:
+    """How scoring ended early, in words; nothing where it did not, or goes on again."""
+    if scoring is None or job_resources.scorer_lives(frame.workspace, frame.dataset):
+        return ""
+    words = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}
+    return words.get(scoring.state, "")
+
+
+def _unusual(frame: Frame, look: Look, scoring: ScoreState, ended: str) -> None:
     """That a slower layout is used, that scoring ended early."""
     if scoring.layout_reason:
         st.caption(f"Scored in a slower layout, which is exact for this model: {widgets.plain(scoring.layout_reason)}")
     if scoring.state == "damaged":
         st.warning(widgets.plain(scoring.message or ""))
-    ended = {"stopped": "was stopped", "failed": "failed", "lost": "ended without a word: its process is gone"}.get(scoring.state)
-    if ended and not job_resources.scorer_lives(frame.workspace, frame.dataset):
+    if ended:
+        kept = tally(look.version, "reward_chosen", look.table, None).rows if "reward_chosen" in look.table else 0  # as the files say
         why = f" ({widgets.plain(scoring.message)})" if scoring.state == "failed" and scoring.message else ""
-        st.warning(f"Scoring {ended} at {scoring.done:,} of {scoring.total:,} rows{why}. What is scored is kept.")
+        st.warning(f"Scoring {ended} at {kept:,} of {scoring.total:,} rows{why}. What is scored is kept.")
         same = {"max_length": scoring.max_length, "batch_tokens": scoring.batch_tokens}
         st.button("Go on scoring", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset, scoring.model), kwargs=same)
 
@@ -135,7 +146,7 @@ def _unusual(frame: Frame, scoring: ScoreState) -> None:
 def _no_scores(frame: Frame, states: list[ScoreState]) -> None:
     assert frame.dataset
     last = states[0] if states else None
-    if (last and last.running) or job_resources.scorer_lives(frame.workspace, frame.dataset):
+    if job_resources.being_scored(frame.workspace, frame.dataset):
         st.info(f"Scoring has begun ({last.phase if last else 'starting'}): the rewards appear here as they come.")
         return
     if last and last.message:

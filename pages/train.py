@@ -45,7 +45,7 @@ def body(frame: Frame) -> None:
 
 def _unscored(frame: Frame) -> None:
     st.info("This dataset has no scores yet. They say which model is trained, and have d, which guidance goes by.")
-    if job_resources.scorer_lives(frame.workspace, frame.dataset):
+    if frame.dataset and job_resources.being_scored(frame.workspace, frame.dataset):
         st.text("It is being scored now.")
     else:
         st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))

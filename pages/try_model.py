@@ -19,7 +19,7 @@ def body(frame: Frame) -> None:
     base = try_resources.base(frame.workspace, frame.dataset or "", frame.score_id, chosen, there)
     if base is None:
         st.info("There is no model to ask yet: scores name one, and runs train it.")
-        if job_resources.scorer_lives(frame.workspace, frame.dataset):
+        if frame.dataset and job_resources.being_scored(frame.workspace, frame.dataset):
             st.text("This dataset is being scored now.")
         else:
             st.button("Score it", type="primary", on_click=job_resources.start_scoring, args=(frame.workspace, frame.dataset))

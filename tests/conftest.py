@@ -35,6 +35,17 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
+def one_thread():
+    """A model this small only waits for a second one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path / "workspace")
 

@@ -1,8 +1,20 @@
-"""Small sources to import, and what became of their rows."""
+"""Sources to import, small or real, and what became of their rows."""
 
 import json
+import os
+from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
+
+DATA = Path(os.environ.get("DEFT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def real(name):
+    """A file or folder of a public preference set; without it the test is left out."""
+    if not (DATA / name).exists():
+        pytest.skip(f"no {name} in {DATA}: DEFT_DATA names the folder that has it")
+    return DATA / name
 
 
 def pair(number, **more):

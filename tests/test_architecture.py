@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deft_core import file_names
+
 ROOT = Path(__file__).parents[1]
 TRACKED = subprocess.run(
     ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -86,6 +88,14 @@ def test_sql_is_found_in_strings_and_f_strings_and_not_in_messages():
         ast.parse('"""SELECT a FROM b"""\nraise InputError("SELECT a FROM b")\nx = f"SELECT {y} FROM pairs"\nz = "SELECT a\\nFROM b"')
     )
     assert [text for text in found if SQL.search(text)] == ["SELECT {} FROM pairs", "SELECT a\nFROM b"]
+
+
+NAMES = {value for name, value in vars(file_names).items() if name.isupper() and "." in value}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] in {"deft_core", "pages"} and p.name != "file_names.py"], ids=str)
+def test_files_of_a_workspace_are_named_in_one_place(path):
+    assert not [text for text in literals(ast.parse((ROOT / path).read_text())) if text in NAMES]
 
 
 def test_command_and_library_start_without_torch():

@@ -86,7 +86,7 @@ def test_few_bytes_whatever_the_number_of_rows() -> None:
     rows, total = sampled(RNG.permutation(200_000), None)
     figure = scatter(values[rows], values[rows], ("length", "reward"), name="chosen", rows=total)
     assert len(figure.data[0].x) == POINTS and len(figure.to_json()) < 120_000
-    assert figure.layout.xaxis.title.text == "length (a sample of 5,000 of 200,000 rows is drawn)"
+    assert figure.layout.xaxis.title.text == "length (5,000 of 200,000 rows drawn)"
 
 
 def test_few_points_are_all_drawn() -> None:
@@ -173,6 +173,10 @@ def test_kept_and_dropped_rows_stand_on_each_other_with_the_cut_between_them() -
     assert figure.layout.annotations[0].text == "cut 4"
     low, high = kept_bars(counts, axis, "turns", cuts=[2.0, 3.0]).layout.annotations
     assert (low.xanchor, high.xanchor) == ("right", "left")  # each on its own side of the range
+
+
+def test_a_correlation_next_to_none_has_no_sign() -> None:
+    assert matrix(np.array([[1.0, -0.001], [-0.001, 1.0]]), ["a", "b"]).data[0].text.tolist() == [["1.00", "0.00"], ["0.00", "1.00"]]
 
 
 def test_a_matrix_of_columns_has_its_figures_in_the_cells_while_there_is_room() -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 from collections import Counter
-from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -15,9 +14,7 @@ from deft_core.importing import ImportReport, import_source
 from deft_core.pair_writer import split_of
 from deft_core.preferences import SCHEMA
 from deft_core.workspace import append_line
-from tests.sources import pair, refused, table, written
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
+from tests.sources import pair, real, refused, table, written
 
 
 @pytest.mark.parametrize(
@@ -39,18 +36,14 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
     ],
 )
 def test_real_data_is_read_to_the_row(workspace, path, formats, read, reasons):
-    if not (DATA / path).exists():
-        pytest.skip(f"{DATA / path} is missing")
-    report = import_source(workspace, str(DATA / path), "real")
+    report = import_source(workspace, str(real(path)), "real")
     assert (report.format, report.rows_read, report.rows_refused) == (formats, read, sum(reasons.values()))
     assert workspace.dataset_info("real")["reasons"] == reasons
     assert report.train + report.heldout + report.judge == report.rows_kept == read - report.rows_refused == len(table(workspace, "real"))
 
 
 def test_real_single_label_rows_are_refused_as_a_whole(workspace):
-    path = DATA / "llamafactory_demos/kto_en_demo.json"
-    if not path.exists():
-        pytest.skip(f"{path} is missing")
+    path = real("llamafactory_demos/kto_en_demo.json")
     with pytest.raises(InputError, match=r"columns seen: messages, label; formats tried: kto; .*no pairs \(300 rows\)"):
         import_source(workspace, str(path), "kto")
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from deft_core import overrides, queries, selections
+from deft_core import file_names, overrides, queries, selections
 from deft_core.errors import InputError, NotFoundError
 from deft_core.export import usage
 from deft_core.export.job import Job, Progress
@@ -115,4 +115,4 @@ def _model(workspace: Workspace, view: View) -> str | None:
     """The model the rows were scored with."""
     if view.score_id is None:
         return None
-    return str(read_json(workspace.score_set(view.dataset, view.score_id) / "score.json")["model"])
+    return str(read_json(workspace.score_set(view.dataset, view.score_id) / file_names.SCORE)["model"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
+from deft_core import file_names
 from deft_core.lm import models
 from deft_core.runs.spec import Run, Settings
 
@@ -21,7 +22,7 @@ def arguments(run: Run, folder: Path) -> TrainingArguments:
     settings, on_cpu = run.settings, models.pick_device().type == "cpu"
     steps = settings.total_steps(run.rows)
     args = TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
+        output_dir=str(folder / file_names.CHECKPOINTS),
         max_steps=steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,

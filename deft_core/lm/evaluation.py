@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from deft_core import discrepancy, measures
+from deft_core import discrepancy, file_names, measures
 from deft_core.intervals import figure, flat
 from deft_core.lm import judging, models, reward_models, shared_readings
 from deft_core.lm.generation import Answer, end_tokens, greedy
@@ -124,10 +124,10 @@ def evaluate_run(
                 bart_model, rows["reference"].tolist()[:answered], rows[f"answer_{side}"].tolist()[:answered]
             )
             rows[f"bart_score_{side}"] = pd.Series(scores, dtype=float).reindex(rows.index)
-    for name, table in (("evaluation_rows", rows), ("evaluation_neutral", neutral)):
-        replace_atomically(folder / f"{name}.parquet", lambda path, table=table: table.to_parquet(path, index=False))  # type: ignore[misc]
+    for name, table in ((file_names.EVALUATION_ROWS, rows), (file_names.EVALUATION_NEUTRAL, neutral)):
+        replace_atomically(folder / name, lambda path, table=table: table.to_parquet(path, index=False))  # type: ignore[misc]
     evaluation = _evaluation(run, rows, neutral, judge.about(), _cost(folder, run, time.monotonic() - began + both.spared_seconds))
-    write_json(folder / "evaluation.json", evaluation)
+    write_json(folder / file_names.EVALUATION, evaluation)
     return evaluation
 
 

@@ -41,11 +41,11 @@ def checked_d(d: NDArray[np.float64], vocabulary: int) -> Tensor:
 
 
 def direction(head: Head, d: Tensor) -> tuple[Tensor, Tensor]:
-    """(u = W^T d [H], b . d []) in float32; with the graph where W and b learn."""
+    """(u = W^T d [H], b . d []) in the precision of d; with the graph where W and b learn."""
     with torch.autocast(d.device.type, enabled=False):
         blocks = zip(torch.split(head.weight, _ROWS), torch.split(d, _ROWS), strict=True)
-        u = torch.stack([part @ weight.float() for weight, part in blocks]).sum(0)
-        offset = torch.zeros((), device=d.device) if head.bias is None else head.bias.float() @ d
+        u = torch.stack([part @ weight.to(d.dtype) for weight, part in blocks]).sum(0)
+        offset = torch.zeros((), device=d.device) if head.bias is None else head.bias.to(d.dtype) @ d
     return u, offset
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from deft_core import file_names
 from deft_core.errors import NotFoundError
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.run_rows import read_rows
@@ -38,7 +39,7 @@ class Material:
 
 def material(folder: Path, run: Run, lm: LanguageModel) -> Material:
     """Of a run folder; rows that have no tokens on a side are left out."""
-    path, new_tokens = folder / "heldout.parquet", run.settings.new_tokens
+    path, new_tokens = folder / file_names.HELDOUT, run.settings.new_tokens
     rows = [row for row in read_rows(path, lm, run.max_length) if row.tokens.prompt and all(row.tokens.responses)]
     prompts = prompts_of(path)
     room = max(1, lm.longest - new_tokens)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deft_core import file_names
 from deft_core.intervals import share
 from deft_core.lm import reward_models
 from deft_core.lm.generation import Answer
@@ -110,14 +111,14 @@ def _judgement(
 
 def _fitted(folder: Path, run: Run, base: LanguageModel, scorer: Scorer, say: Say) -> Judge | str:
     """The judge of the judge split: as it was saved, or fitted now; in words why there is none."""
-    path = folder / "judge.parquet"
+    path = folder / file_names.JUDGE_ROWS
     rows = (
         [row for row in read_rows(path, base, run.max_length) if row.tokens.prompt and all(row.tokens.responses)] if path.is_file() else []
     )
     rows = sorted(rows, key=lambda row: row.id)[:JUDGE_ROWS]
     if len(rows) < LEAST_ROWS:
         return f"No judge: the judge split has {len(rows)} rows, and at least {LEAST_ROWS} are needed. Name a reward model instead."
-    key, own = _key(run, rows), folder / "judge.safetensors"
+    key, own = _key(run, rows), folder / file_names.JUDGE
     place = shared_folder(folder)
     known = read_judge(own, key) or (place and read_judge(place / f"judge-{key}.safetensors", key))
     found = known or _fit(path, rows, run, scorer, say)

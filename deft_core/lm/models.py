@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deft_core import DEFAULT_MODEL
 from deft_core.errors import ModelError, first_line
 from deft_core.lm import default_model
 
@@ -40,9 +41,11 @@ class Head:
         return self.cap is None
 
     def logits(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Float32 logits [N, V'] of hidden states h [N, H] for the vocabulary rows asked for."""
-        bias = None if self.bias is None else self.bias[rows]
-        z = self.scale * nn.functional.linear(h, self.weight[rows], bias).float()
+        """Logits [N, V'] of hidden states h [N, H] for the vocabulary rows asked for: a product in h's precision, in float32 or better."""
+        bias = None if self.bias is None else self.bias[rows].to(h.dtype)
+        z = nn.functional.linear(h, self.weight[rows].to(h.dtype), bias)
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        z = z if self.scale == 1 else self.scale * z
         return z if self.cap is None else self.cap * torch.tanh(z / self.cap)
 
 
@@ -79,7 +82,7 @@ def short_name(name: str) -> str:
 
 def local_folder(name: str, say: Callable[[str], None] = lambda _: None) -> Path:
     """The folder with the model's files; the default model is made, a Hub id downloaded where it is not in the cache."""
-    if name == default_model.DEFAULT_MODEL:
+    if name == DEFAULT_MODEL:
         return default_model.ensure(say)
     if Path(name).is_dir():
         return Path(name)
@@ -93,7 +96,7 @@ def local_folder(name: str, say: Callable[[str], None] = lambda _: None) -> Path
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{default_model.DEFAULT_MODEL}, a folder with a model, or the id of a model on the Hub",
+            f"{DEFAULT_MODEL}, a folder with a model, or the id of a model on the Hub",
             f"{name!r}: no such folder, and the Hub says: {_quoted(error)}",
             "Check the name, or download the model on a machine that reaches the Hub and name its folder.",
         ) from error

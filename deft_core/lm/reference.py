@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from deft_core import file_names
 from deft_core.errors import InputError, first_line
 from deft_core.lm import prefix_batch
 from deft_core.lm.collator import Batching
@@ -25,7 +26,7 @@ _SCHEMA = pa.schema([("id", pa.string()), ("logps", pa.list_(pa.float64()))])
 
 def read_references(folder: Path) -> dict[str, list[float]]:
     """Row id -> summed log-probability of each response, best first, the end token included; empty where nothing is known."""
-    path = folder / "reference.parquet"
+    path = folder / file_names.REFERENCE
     if not path.is_file():
         return {}
     try:
@@ -38,7 +39,7 @@ def read_references(folder: Path) -> dict[str, list[float]]:
 
 def write_references(folder: Path, references: Mapping[str, Sequence[float]]) -> None:
     table = pa.Table.from_pydict({"id": list(references), "logps": list(references.values())}, schema=_SCHEMA)
-    replace_atomically(folder / "reference.parquet", lambda path: pq.write_table(table, path))
+    replace_atomically(folder / file_names.REFERENCE, lambda path: pq.write_table(table, path))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from deft_core import file_names
 from deft_core.runs import metrics
 from deft_core.status import Say
 from deft_core.workspace import append_line
@@ -44,7 +45,7 @@ class RunReport:
         self.say({"phase": "evaluating", "done": step, "total": self.of})
         values = dict(self.evaluate(step))
         for sample in values.pop("samples", []):
-            append_line(self.folder / "samples.jsonl", {"step": step} | sample)
+            append_line(self.folder / file_names.SAMPLES, {"step": step} | sample)
         metrics.append(self.folder, "evaluation", step, **values)
         return {name: value for name, value in values.items() if isinstance(value, int | float)}
 

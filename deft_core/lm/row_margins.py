@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from deft_core import discrepancy
+from deft_core import discrepancy, file_names
 from deft_core.lm import reference
 from deft_core.lm.collator import Batching
 from deft_core.lm.losses import Objective
@@ -37,8 +37,8 @@ def measure(folder: Path, say: Say = lambda _: None) -> pd.DataFrame:
     run = read_run(folder)
     say({"phase": "margins by row: loading the model"})
     tuned = tuned_model(run, folder)
-    kept = _rows(folder / "input.parquet", tuned, run)
-    path = folder / margins.DROPPED
+    kept = _rows(folder / file_names.INPUT, tuned, run)
+    path = folder / file_names.DROPPED
     dropped = _rows(path, tuned, run) if path.is_file() else []  # folders of earlier versions have none
     rows, d = [*kept, *dropped], discrepancy.read_table(folder)["d"].to_numpy(np.float64)
     after = _read(as_side(tuned, run, d), rows, run, "margins by row: trained model", say)
@@ -47,7 +47,7 @@ def measure(folder: Path, say: Say = lambda _: None) -> pd.DataFrame:
     if missing:
         before |= _read(as_side(base_model(run), run, d), missing, run, "margins by row: base", say)
     found = table(rows, {row.id for row in kept}, before, after, _objective(run).implicit_beta)
-    replace_atomically(folder / margins.FILE, lambda beside: found.to_parquet(beside, index=False))
+    replace_atomically(folder / file_names.ROW_MARGINS, lambda beside: found.to_parquet(beside, index=False))
     return found
 
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.lm import adapters
 from deft_core.lm.model_card import card
 from deft_core.lm.train_step import TrainStep
@@ -20,7 +21,7 @@ __all__ = ["save"]
 
 def save(step: TrainStep, tokenizer: Any, folder: Path, run: Run) -> None:
     """Writes folder/model, whole or not at all; an adapter is merged into the step's model by this."""
-    growing, target = folder / ".model.growing", folder / "model"
+    growing, target = folder / ".model.growing", folder / file_names.MODEL
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir()
     model = step.causal

@@ -18,6 +18,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.lm.scoring import ResponseScore
 from deft_core.lm.tokens import TokenRow
@@ -56,7 +57,7 @@ def ordered_ids(pairs: Path) -> list[str]:
 
 
 def _part(folder: Path, k: int) -> Path:
-    return folder / f"part-{k:05d}.parquet"
+    return folder / file_names.PART.format(k)
 
 
 def _rows_in(part: Path) -> int:
@@ -64,13 +65,13 @@ def _rows_in(part: Path) -> int:
 
 
 def rows_done(folder: Path) -> int:
-    return sum(_rows_in(part) for part in folder.glob("part-*.parquet"))
+    return sum(_rows_in(part) for part in folder.glob(file_names.PARTS))
 
 
 def truncated_rows(folder: Path, without: Collection[int] = ()) -> int:
     """How many rows lost tokens to the length limit, over the parts there are but for those about to be scored again."""
     again = {_part(folder, k) for k in without}
-    parts = [part for part in folder.glob("part-*.parquet") if part not in again]
+    parts = [part for part in folder.glob(file_names.PARTS) if part not in again]
     columns = (pq.read_table(part, columns=["truncated_tokens"])["truncated_tokens"] for part in parts)
     return sum(int(pc.sum(pc.greater(column, 0)).as_py() or 0) for column in columns)
 
@@ -126,7 +127,7 @@ def write_part(folder: Path, k: int, rows: dict[str, list[Any]], row_tokens: lis
         for row_id, ranks, row, found in zip(rows["id"], rows["ranks"], row_tokens, scores, strict=True)
     ]
     table = pa.Table.from_pylist(records, schema=_SCHEMA)
-    save_array(folder / f"pooled-{k:05d}.npy", np.stack([s.pooled for found in scores for s in found]))  # [responses, H]
+    save_array(folder / file_names.POOLED.format(k), np.stack([s.pooled for found in scores for s in found]))  # [responses, H]
     replace_atomically(_part(folder, k), lambda path: pq.write_table(table, path, compression="zstd"))
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from deft_core import discrepancy
+from deft_core import discrepancy, file_names
 from deft_core.errors import InputError, ModelError
 from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
 from deft_core.lm import models, score_parts, selfcheck
@@ -96,9 +96,9 @@ def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
 def _check_batches(target: Path, settings: ScoreSettings) -> None:
     """A set goes on with the batches it began with: sums depend on them in the last bits."""
     asked = settings.batch_tokens
-    if asked is None or not (target / "score.json").is_file():
+    if asked is None or not (target / file_names.SCORE).is_file():
         return
-    own = read_json(target / "score.json")["batch_tokens"]
+    own = read_json(target / file_names.SCORE)["batch_tokens"]
     if asked != own:
         raise InputError(
             f"--batch-tokens {own}, with which {target.name} began", str(asked), "Leave --batch-tokens out: it goes on with its own."
@@ -107,7 +107,7 @@ def _check_batches(target: Path, settings: ScoreSettings) -> None:
 
 def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
     lm = models.load(settings.model, folder)
-    if not (target / "score.json").is_file():
+    if not (target / file_names.SCORE).is_file():
         _begin(pairs, target, lm, settings, about, status)
     _score_parts(pairs, target, lm, wanted, status)
 
@@ -122,17 +122,17 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
     layout = selfcheck.choose_layout(lm, d, counted.sample, batch_tokens)
     write_counts(target, counted.counts)
     table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), chosen, rejected)
-    replace_atomically(target / "discrepancy.parquet", lambda path: table.to_parquet(path, index=False))
-    score_parts.save_array(target / "head.npy", lm.head.weight.float().cpu().numpy())
+    replace_atomically(target / file_names.DISCREPANCY, lambda path: table.to_parquet(path, index=False))
+    score_parts.save_array(target / file_names.HEAD, lm.head.weight.float().cpu().numpy())
     if lm.head.bias is not None:
-        score_parts.save_array(target / "head_bias.npy", lm.head.bias.float().cpu().numpy())
+        score_parts.save_array(target / file_names.HEAD_BIAS, lm.head.bias.float().cpu().numpy())
     about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch.")}
     about |= {"batch_tokens": batch_tokens, "pairs": counted.rows}
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
     about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
     about |= {"parameters": lm.model.num_parameters(), "layers": lm.model.config.get_text_config().num_hidden_layers}
-    write_json(target / "score.json", about)
+    write_json(target / file_names.SCORE, about)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _known(ids: list[int], vocabulary: int) -> list[int]:
 
 
 def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, status: Status) -> None:
-    about = read_json(target / "score.json")
+    about = read_json(target / file_names.SCORE)
     d = discrepancy.read_table(target)["d"].to_numpy(np.float64)
     scorer = Scorer(lm, d, about["layout"], about["batch_tokens"], about["own_logits"])
     ids = score_parts.ordered_ids(pairs)
@@ -207,7 +207,7 @@ def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, stat
 
 
 def _report(target: Path) -> ScoreReport:
-    about, status = read_json(target / "score.json"), read_json(target / "status.json")
+    about, status = read_json(target / file_names.SCORE), read_json(target / file_names.STATUS)
     pairs, seconds = score_parts.rows_done(target), float(status["seconds"])
     rates = round(pairs / seconds, 3), round(status.get("tokens", 0) / seconds, 1)
     return ScoreReport(about["dataset"], about["model"], about["score_id"], pairs, round(seconds, 2), *rates, about["layout"])

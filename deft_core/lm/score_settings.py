@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deft_core import DEFAULT_MODEL
 from deft_core.errors import InputError
-from deft_core.lm.default_model import DEFAULT_MODEL
 
 __all__ = ["ScoreSettings"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deft_core import file_names
 from deft_core.errors import ModelError, NotFoundError
 from deft_core.lm import models
 from deft_core.lm.losses import Objective
@@ -35,10 +36,10 @@ def tuned_model(run: Run, folder: Path) -> LanguageModel:
 
 
 def tuned_folder(run: Run, folder: Path) -> Path:
-    if not (folder / "model" / "config.json").is_file():
+    if not (folder / file_names.MODEL / "config.json").is_file():
         remedy = "Wait until it has finished, or go on with it: deft run resume."
         raise NotFoundError(f"the trained model of {run.run_id} in {folder / 'model'}", "none", remedy)
-    return folder / "model"
+    return folder / file_names.MODEL
 
 
 def _load(run: Run, name: str, folder: Path) -> LanguageModel:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
+from deft_core import file_names
 from deft_core.errors import NonFiniteLoss
 from deft_core.lm import checkpoints
 from deft_core.lm.collator import StepBatches, StepsOfRun
@@ -28,8 +29,6 @@ from deft_core.lm.train_step import StepOutput, TrainStep, metrics
 from deft_core.workspace import read_json, write_json
 
 __all__ = ["Interrupted", "Report", "RunTrainer"]
-
-_WEIGHTS = "trained.safetensors"
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -68,6 +67,7 @@ class RunTrainer(Trainer):
             self.remove_callback(printing)
         self.folder, self.report, self.should_stop = folder, report, should_stop
         self.steps, self.step_model = steps, step  # self.model is a wrapper under FSDP
+        self.whole = step  # where the model is sharded, a copy in the main process; `gather` brings it up to date
         self.interrupted = False  # while the model was evaluated
         self.at: TrainBatch | None = None  # the micro-batch under way, for messages
         self.of_step: tuple[StepBatches, list[StepOutput]] | None = None
@@ -78,6 +78,13 @@ class RunTrainer(Trainer):
     def sharded(self) -> bool:
         """Whether no process holds the whole model."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def gather(self) -> None:
+        """`whole` as the model is now; all processes must ask."""
+        if self.sharded:
+            state = self.accelerator.get_state_dict(self.model_wrapped)
+            if self.is_world_process_zero():
+                self.whole.load_state_dict(state)
 
     def get_train_dataloader(self) -> DataLoader[StepBatches]:
         """One item is one step; each process has its own share of it, so accelerate has nothing to divide."""
@@ -158,6 +165,7 @@ class RunTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """In the main process, of the model as it stands; the others wait."""
+        self.gather()
         try:
             values = self.report.evaluation(self.state.global_step) if self.is_world_process_zero() else {}
         except Interrupted:  # in a process that is alone
@@ -181,8 +189,8 @@ class RunTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                write_json(growing / "cost.json", {"seconds": self.seconds, "tokens": self.tokens})
-                checkpoints.publish(growing, self.folder / "checkpoints" / growing.name)
+                write_json(growing / file_names.COST, {"seconds": self.seconds, "tokens": self.tokens})
+                checkpoints.publish(growing, self.folder / file_names.CHECKPOINTS / growing.name)
                 self.report.checkpoint(step)
         self.accelerator.wait_for_everyone()
         self.mark = self.saved = time.perf_counter()
@@ -198,19 +206,19 @@ class RunTrainer(Trainer):
         if state_dict is None and self.args.should_save:
             assert output_dir is not None
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            save_file({name: value.detach().contiguous() for name, value in _learning(self.model)}, Path(output_dir) / _WEIGHTS)
+            save_file({name: value.detach().contiguous() for name, value in _learning(self.model)}, Path(output_dir) / file_names.WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        saved = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
+        saved = load_file(Path(resume_from_checkpoint) / file_names.WEIGHTS)
         with torch.no_grad():
             for name, value in _learning(self.model):
                 value.copy_(saved[name])
 
     def resume_cost(self, checkpoint: Path) -> None:
-        cost = read_json(checkpoint / "cost.json", ("seconds", "tokens"))
+        cost = read_json(checkpoint / file_names.COST, ("seconds", "tokens"))
         self.seconds, self.tokens = float(cost["seconds"]), int(cost["tokens"])
 
 

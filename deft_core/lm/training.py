@@ -19,7 +19,7 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainingArguments, set_seed
 
-from deft_core import discrepancy
+from deft_core import discrepancy, file_names
 from deft_core.errors import InputError, ModelError
 from deft_core.lm import adapters, checkpoints, models, reference, saved_model
 from deft_core.lm.arguments import arguments, dtype_of
@@ -100,7 +100,7 @@ class _Training:
             self.trainer = trainer = RunTrainer(step, self.args, steps, self.folder, report, self.should_stop, by_time)
         self._prepare_evaluation(trainer, report, lm)
         self._check_stop()
-        step.omega = self._omega(trainer, rows, batching)
+        step.omega = trainer.whole.omega = self._omega(trainer, rows, batching)
         return self._train(trainer, lm)
 
     def _load(self) -> LanguageModel:
@@ -120,7 +120,7 @@ class _Training:
     def _rows(self, lm: LanguageModel, step: TrainStep, batching: Batching) -> list[TrainRow]:
         """The rows with their references, which are there for every method once they are known, and for some must be."""
         self.say({"phase": "reading the rows"})
-        rows = read_rows(self.folder / "input.parquet", lm, self.about.max_length)
+        rows = read_rows(self.folder / file_names.INPUT, lm, self.about.max_length)
         empty = [row.id for row in rows if not row.tokens.prompt or not all(row.tokens.responses)]
         if empty:
             found = f"none in row {', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}"
@@ -159,18 +159,35 @@ class _Training:
         return step
 
     def _prepare_evaluation(self, trainer: RunTrainer, report: RunReport, lm: LanguageModel) -> None:
-        """Before a checkpoint is loaded: evaluations compare with the base."""
-        if trainer.sharded:
+        """Before the model is sharded or a checkpoint is loaded: evaluations compare with the base."""
+        if trainer.sharded and not broadcast_object_list([self._has_room(trainer.step_model)])[0]:
             self.args.eval_strategy = "no"
-            self.say({"phase": "no evaluations while training: no process holds the whole model"})
+            self.say({"phase": "no evaluations while training: no room for the whole model and its base beside the shards"})
         elif self.args.eval_strategy != "no" and self.args.process_index == 0:
             evaluation = self.evaluation or import_module("deft_core.lm.evaluation")
             heldout = evaluation.prepare(trainer.step_model, lm.tokenizer, self.folder, self.about, say=self.say, check=self._check_stop)
-            report.evaluate = lambda step: evaluation.during(heldout, trainer.step_model, step, check=self._check_stop)
+            report.evaluate = lambda step: self._evaluated(evaluation, heldout, trainer, step)
+        if trainer.sharded and self.args.process_index == 0:
+            whole = models.load(lm.name, models.local_folder(lm.name), torch.device("cpu"), lm.dtype)
+            trainer.whole = self._step(whole, trainer.step_model.d.cpu().double().numpy())
+
+    def _has_room(self, step: TrainStep) -> bool:
+        """Whether the whole model and its base fit beside the shards, and what the evaluation itself takes."""
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in step.parameters())
+        return self.args.device.type == "cpu" or torch.cuda.mem_get_info(self.args.device)[0] >= 3 * weights
+
+    def _evaluated(self, evaluation: Any, heldout: Any, trainer: RunTrainer, step: int) -> dict[str, Any]:
+        """A copy of a sharded model is on the device for so long."""
+        try:
+            found: dict[str, Any] = evaluation.during(heldout, trainer.whole.to(self.args.device), step, check=self._check_stop)
+        finally:
+            if trainer.sharded:
+                trainer.whole.cpu()
+        return found
 
     def _omega(self, trainer: RunTrainer, rows: list[TrainRow], batching: Batching) -> float:
         """The weight given, else the one that was measured or, in the main process, is measured now."""
-        path, omega, norms = self.folder / "resolved.json", self.about.omega, None
+        path, omega, norms = self.folder / file_names.RESOLVED, self.about.omega, None
         if omega is None:
             omega = self.settings.guidance
         if omega is None and path.is_file():
@@ -223,15 +240,10 @@ class _Training:
 
     def _save(self, trainer: RunTrainer, lm: LanguageModel) -> None:
         self.say({"phase": "saving the model"})
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.sharded else None
+        trainer.gather()
         if self.args.process_index == 0:
-            step = trainer.step_model
-            if state is not None:  # a whole copy of what no process holds
-                whole = models.load(lm.name, models.local_folder(lm.name), torch.device("cpu"), lm.dtype)
-                step = self._step(whole, step.d.cpu().double().numpy())
-                step.load_state_dict(state)
             with storing(self.folder, "room and leave to save the model"):
-                saved_model.save(step, lm.tokenizer, self.folder, self.about)
+                saved_model.save(trainer.whole, lm.tokenizer, self.folder, self.about)
                 checkpoints.clear_optimiser(self.folder)
         trainer.accelerator.wait_for_everyone()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.lm.shelf import Busy, Shelf, Wanted, parameters
 from deft_core.runs.spec import Run
@@ -116,7 +117,7 @@ def tuned_by_run(run: Run, folder: Path, name: str) -> Wanted:
 
         return tuned_model(run, folder)
 
-    return Wanted(("run", run.run_id, _stamp(folder / "model")), name, _bytes(parameters(folder / "model")), load)
+    return Wanted(("run", run.run_id, _stamp(folder / file_names.MODEL)), name, _bytes(parameters(folder / file_names.MODEL)), load)
 
 
 def base_of_run(run: Run, folder: Path, name: str) -> Wanted:
@@ -127,7 +128,7 @@ def base_of_run(run: Run, folder: Path, name: str) -> Wanted:
 
         return base_model(run)
 
-    return Wanted(("base", run.model, run.fingerprints.get("model")), name, _bytes(parameters(folder / "model")), load)
+    return Wanted(("base", run.model, run.fingerprints.get("model")), name, _bytes(parameters(folder / file_names.MODEL)), load)
 
 
 def of_name(model: str, name: str, numbers: int | None) -> Wanted:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deft_core import DEFAULT_MODEL
 from deft_core.lm import default_model
 
 __all__ = ["ChatML", "first_problem", "problem_of"]
@@ -66,7 +67,7 @@ def first_problem(path: Path, cache: Path, model: str | None) -> dict[str, Any]:
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
-    folder = default_model.converted() if model == default_model.DEFAULT_MODEL else model
+    folder = default_model.converted() if model == DEFAULT_MODEL else model
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from deft_core import processes
+from deft_core import file_names, processes
 from deft_core.errors import InputError, first_line
 from deft_core.noise import stored
 from deft_core.noise.batch import COLUMNS, Batch
@@ -35,7 +35,7 @@ def compute(workspace: Workspace, dataset: str, say: Say = lambda _: None) -> No
     folder = workspace.noise_work(dataset)
     folder.mkdir(exist_ok=True)
     with _only_one(folder):
-        (folder / "status.json").unlink(missing_ok=True)  # a computation begins anew: its seconds are its own
+        (folder / file_names.STATUS).unlink(missing_ok=True)  # a computation begins anew: its seconds are its own
         scratch = folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)  # of one that was killed
         try:
@@ -98,4 +98,4 @@ def _only_one(folder: Path) -> Any:
 def start(root: Path, dataset: str) -> int:
     """Compute the columns in a detached process; returns its pid."""
     arguments = ["-m", "deft_core", "--workspace", str(root.resolve()), "noise", dataset]
-    return processes.start_detached(arguments, Workspace(root).noise_work(dataset) / "log.txt")
+    return processes.start_detached(arguments, Workspace(root).noise_work(dataset) / file_names.LOG)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deft_core import file_names
 from deft_core.errors import InputError, NotFoundError
 from deft_core.noise import stored
-from deft_core.runs import margins
 from deft_core.runs.spec import read_run
 from deft_core.workspace import Workspace
 
@@ -47,7 +47,7 @@ def open_view(workspace: Workspace, dataset: str, score_id: str | None = NEWEST,
 
 def _margins(workspace: Workspace, dataset: str, run_id: str) -> Path:
     folder = workspace.existing_run(run_id)
-    run, path = read_run(folder), folder / margins.FILE
+    run, path = read_run(folder), folder / file_names.ROW_MARGINS
     if run.dataset != dataset:
         raise InputError(f"a run on {dataset!r}", f"{run_id}, which is on {run.dataset!r}", "Choose a run on this dataset, or none.")
     if not path.is_file():
@@ -62,9 +62,9 @@ def _score_files(workspace: Workspace, dataset: str, score_id: str) -> tuple[tup
     if score_id not in known:
         found = f"no {score_id!r} (there: {', '.join(known) or 'none yet'})"
         raise NotFoundError(f"a score set of {dataset!r} as it is now", found, "Choose one of those, or score the dataset.")
-    table = folder / "discrepancy.parquet"
-    what_ifs = tuple(sorted(folder.glob("columns/[!.]*.parquet")))
-    return tuple(sorted(folder.glob("part-*.parquet"))), table if table.is_file() else None, what_ifs
+    table = folder / file_names.DISCREPANCY
+    what_ifs = tuple(sorted((folder / file_names.COLUMNS).glob("[!.]*.parquet")))
+    return tuple(sorted(folder.glob(file_names.PARTS))), table if table.is_file() else None, what_ifs
 
 
 def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...]:
@@ -74,14 +74,14 @@ def version(workspace: Workspace, view: View) -> tuple[tuple[str, int, int], ...
     """
     files = [
         view.pairs,
-        view.pairs.with_name("dataset.json"),
+        view.pairs.with_name(file_names.DATASET),
         *view.parts,
         *view.what_ifs,
         *(path for path in (view.noise, view.margins) if path),
     ]
     if view.score_id:
         folder = workspace.score_set(view.dataset, view.score_id)
-        files += [folder / "score.json", folder / "discrepancy.parquet"]
+        files += [folder / file_names.SCORE, folder / file_names.DISCREPANCY]
     return tuple(_stamp(path) for path in files if path.exists())
 
 

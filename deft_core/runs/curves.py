@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deft_core import file_names
 from deft_core.runs import metrics
 from deft_core.runs.alerts import Alert
 
@@ -136,7 +137,7 @@ class CurveReader:
     def read(self) -> Curves:
         """The curves as the file has them now; raises what is wrong with a damaged line, which is not skipped."""
         with self._lock:
-            path = self.folder / "metrics.jsonl"
+            path = self.folder / file_names.METRICS
             if not self._identity.same(path):
                 self._anew()
             offset = self._identity.offset

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deft_core import selections
+from deft_core import file_names, selections
 from deft_core.cost import ModelSize
 from deft_core.runs import prepare
 from deft_core.runs.control import pool_of
@@ -27,7 +27,7 @@ class Facts:
     reference: str  # name@version
     dataset: str
     model: str
-    max_length: int
+    max_length: int  # tokens of prompt and one response: as scoring was asked, or what the model has positions for
     layout: str
     own_logits: bool
     rows: int  # that are trained on
@@ -47,6 +47,7 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
     pool = pool_of(workspace, saved, made_from.score_id)
     kept = pool.named(pool.members) if full else selections.kept_rows(workspace, saved.name, saved.version)
     prepare.check_enough(kept, saved)
+    lengths = read_lengths(scores, list(kept["id"]), list(kept["id"][kept["flipped"]]))
     info, status = workspace.dataset_info(saved.dataset), read_status(scores) or {}
     if info["heldout"] < 2:
         prepare.held_out(workspace.pairs(saved.dataset), 2)  # says what is missing
@@ -61,10 +62,11 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
     return Facts(
         reference=saved.reference,
         dataset=saved.dataset,
-        **{name: about[name] for name in ("model", "max_length", "layout", "own_logits")},
+        **{name: about[name] for name in ("model", "layout", "own_logits")},
+        max_length=lengths.limit or about["max_length"],
         rows=len(kept),
         left_out={reason: int((rows & ~mine).sum()) for reason, rows in reasons.items()},
-        lengths=read_lengths(scores, list(kept["id"]), list(kept["id"][kept["flipped"]])),
+        lengths=lengths,
         heldout=info["heldout"],
         judge=info["judge"],
         size=model_size(scores, about),
@@ -75,7 +77,7 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
 
 def model_size(scores: Path, about: dict[str, Any]) -> ModelSize | None:
     """Of the model a score set was made with, given what its score.json says; None where an older one does not say it."""
-    if not {"parameters", "layers"} <= about.keys() or not (scores / "head.npy").is_file():
+    if not {"parameters", "layers"} <= about.keys() or not (scores / file_names.HEAD).is_file():
         return None
-    vocabulary, hidden = np.load(scores / "head.npy", mmap_mode="r").shape
+    vocabulary, hidden = np.load(scores / file_names.HEAD, mmap_mode="r").shape
     return ModelSize(about["parameters"], about["layers"], hidden, vocabulary)

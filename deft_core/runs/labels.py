@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.runs.spec import Run
 from deft_core.workspace import read_json, write_json
@@ -33,7 +34,7 @@ class Labels:
 
 def read(folder: Path) -> Labels:
     """Those of a run; empty ones where nobody has given any."""
-    path = folder / "labels.json"
+    path = folder / file_names.LABELS
     if not path.is_file():
         return Labels()
     said = read_json(path, ("name", "tags", "note"))
@@ -53,9 +54,9 @@ def change(folder: Path, *, name: str | None = None, tags: Iterable[str] | None 
         known.tags if tags is None else tuple(tags),
         known.note if note is None else note.strip(),
     )
-    if not (folder / "run.json").is_file():  # deleted meanwhile: do not bring an empty folder back
+    if not (folder / file_names.RUN).is_file():  # deleted meanwhile: do not bring an empty folder back
         raise InputError(f"a run in {folder}", "none: it was deleted", "Choose another one.")
-    write_json(folder / "labels.json", asdict(labels))
+    write_json(folder / file_names.LABELS, asdict(labels))
     return labels
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import psutil
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.processes import start_detached, started_at
 from deft_core.runs import monitor, queue
@@ -37,7 +38,7 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
             remedy = "Start another with `deft train`." if state == "finished" else f"Watch it with `deft run log {run_id}`."
             raise InputError("a run that can be started: stopped, failed or lost", f"{run_id}, which is {state}", remedy)
         entries.pop(run_id, None)  # of a process that has said its last word but is not gone yet
-        pid = start_detached(["-m", worker, str(folder.resolve())], folder / "log.txt")
+        pid = start_detached(["-m", worker, str(folder.resolve())], folder / file_names.LOG)
         try:
             queue.enlist(entries, folder, run, {"pid": pid, "started": _started(pid)})
         except OSError:  # a full disk: what is said not to have started has not
@@ -78,10 +79,10 @@ def _asked(folder: Path) -> psutil.Process:
     """The run's process, after SIGTERM."""
     state = monitor.status(folder)
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(read_json(folder / "status.json")["pid"]) if state in monitor.LIVE else None
+        process = psutil.Process(read_json(folder / file_names.STATUS)["pid"]) if state in monitor.LIVE else None
         if process and monitor.status(folder) in monitor.LIVE:  # still the same process
             with suppress(OSError):  # a full disk is no reason to go on
-                write_json(folder / "stop.json", {"asked": time.time()})
+                write_json(folder / file_names.STOP, {"asked": time.time()})
             process.terminate()
             return process
     raise InputError("a run that is queued or running", f"{folder.name}, which is {monitor.status(folder)}", "There is nothing to stop.")

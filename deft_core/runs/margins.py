@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 
 from deft_core.selection import Ids, control
 
-__all__ = ["COLUMNS", "DROPPED", "FILE", "MOST", "dropped_ids", "sample"]
+__all__ = ["COLUMNS", "MOST", "dropped_ids", "sample"]
 
-FILE = "row_margins.parquet"  # in a run folder, once it is evaluated
-DROPPED = "dropped.parquet"  # rows that were not trained on, as input.parquet has those that were
 MOST = 1_000  # rows of each side
 
 COLUMNS = {  # beside id

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.workspace import append_line, read_lines_from
 
 __all__ = ["EVENTS", "append", "read", "standing"]
@@ -25,7 +26,7 @@ def append(folder: Path, event: str, step: int, **values: Any) -> None:
     """One event. Safe against a kill of this process at any moment; not flushed to the disk each time, as a step may take milliseconds."""
     assert event in EVENTS, event
     line = {"event": event, "step": step, "time": time.time()} | values
-    append_line(folder / "metrics.jsonl", _plain(line), flush=False)
+    append_line(folder / file_names.METRICS, _plain(line), flush=False)
 
 
 def _plain(value: Any) -> Any:
@@ -47,7 +48,7 @@ def read(folder: Path, offset: int = 0, most_bytes: int = -1) -> tuple[list[Even
 
     With `most_bytes` about so much of the file, and the same offset where nothing more is whole.
     """
-    return read_lines_from(folder / "metrics.jsonl", offset, most_bytes)
+    return read_lines_from(folder / file_names.METRICS, offset, most_bytes)
 
 
 def standing(events: Iterable[Event]) -> list[Event]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.processes import alive
 from deft_core.runs import labels
@@ -30,7 +31,7 @@ __all__ += ["listed", "progress", "status", "suspended"]
 STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
 LIVE = ("queued", "running")
 _TAIL_BYTES = 65_536
-_TOLD_BY = ("run.json", "status.json", "exit.json", "stop.json", "labels.json")  # what a line of the list comes from
+_TOLD_BY = (file_names.RUN, file_names.STATUS, file_names.EXIT, file_names.STOP, file_names.LABELS)  # what a line of the list comes from
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,17 @@ class Listed:
 
 def status(folder: Path) -> str:
     """One of STATES."""
-    said = _read(folder / "status.json")
+    said = _read(folder / file_names.STATUS)
     if exit_ := _exit(folder, said):
         return str(exit_["state"])
     if said and alive(int(said["pid"]), float(said["started"])):
         return str(said["state"])
-    return "lost" if said and not (folder / "stop.json").is_file() else "stopped"
+    return "lost" if said and not (folder / file_names.STOP).is_file() else "stopped"
 
 
 def _exit(folder: Path, said: dict[str, Any]) -> dict[str, Any]:
     """How the run's newest process ended; empty where it has not said so."""
-    exit_ = _read(folder / "exit.json")
+    exit_ = _read(folder / file_names.EXIT)
     same = all(exit_.get(key) == said.get(key) for key in ("pid", "started"))
     return exit_ if said and same else {}
 
@@ -86,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def progress(folder: Path) -> Progress:
-    said = _read(folder / "status.json")
+    said = _read(folder / file_names.STATUS)
     live = status(folder) == "running"
     left, rate = (said.get(name) if live else None for name in ("seconds_left", "pairs_per_second"))
     counted = int(said.get("step", 0)), int(said.get("of", 0))
@@ -96,7 +97,7 @@ def progress(folder: Path) -> Progress:
 
 def suspended(folder: Path) -> bool:
     """Whether a signal (SIGSTOP, Ctrl-Z) holds the process of a run that lives: it does nothing until another one lets it go on."""
-    said = _read(folder / "status.json")
+    said = _read(folder / file_names.STATUS)
     with suppress(psutil.NoSuchProcess):
         return (
             bool(said)
@@ -108,12 +109,12 @@ def suspended(folder: Path) -> bool:
 
 def last_words(folder: Path) -> tuple[str, str] | None:
     """(what happened, what to do) of a run that ended otherwise than it should; None where there is nothing to say."""
-    state, exit_ = status(folder), _exit(folder, _read(folder / "status.json"))
+    state, exit_ = status(folder), _exit(folder, _read(folder / file_names.STATUS))
     again = f"`deft run resume {folder.name}` goes on from its last checkpoint."
     if state == "lost":
         return "its process is gone without a word: killed, out of memory, without room on the disk, or the machine was switched off", again
     if state == "stopped" and not exit_:
-        begun = (folder / "status.json").is_file()
+        begun = (folder / file_names.STATUS).is_file()
         return (
             ("it was stopped before it could say where", again) if begun else ("it was never started", f"`deft run resume {folder.name}`.")
         )
@@ -171,7 +172,7 @@ def listed(folder: Path) -> Listed:
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:
     """The last lines of what the run's processes wrote, however long the log is."""
-    path = folder / "log.txt"
+    path = folder / file_names.LOG
     if not path.is_file():
         return []
     with path.open("rb") as handle:

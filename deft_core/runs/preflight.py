@@ -196,7 +196,7 @@ def _problems(known: Facts, settings: Settings, found: Preflight) -> list[Proble
     if known.lengths.truncated:
         words = f"{known.lengths.truncated:,} of {len(known.lengths):,} rows lose tokens to the limit of {known.max_length:,} tokens"
         remedy = "Prompts lose their beginning, answers their end. Leave such rows out with the condition truncated_tokens = 0 on Curate, "
-        remedy += "or score with a larger --max-length."
+        remedy += "or score with a larger --max-length, as far as the model has positions."
         problems.append(Problem(words, remedy, False))
     if unknown := known.rows - len(known.lengths):
         words = f"{unknown:,} of {known.rows:,} rows are not scored, so nobody knows how long they are"

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from deft_core import selections
+from deft_core import file_names, selections
 from deft_core.errors import InputError, NotFoundError
 from deft_core.flips import swapped
 from deft_core.preferences import SCHEMA
@@ -58,7 +58,7 @@ def source(workspace: Workspace, reference: str) -> Source:
 
 
 def _source(workspace: Workspace, saved: Saved, score_id: str) -> Source:
-    about = read_json(workspace.score_set(saved.dataset, score_id) / "score.json", _ABOUT)
+    about = read_json(workspace.score_set(saved.dataset, score_id) / file_names.SCORE, _ABOUT)
     fingerprints = _fingerprints(workspace, saved, score_id) | {"selection": saved.fingerprint}
     _check_model_folder(about["model"])
     return Source(saved, score_id, about, fingerprints)
@@ -151,13 +151,13 @@ def _written(
     with workspace.new_folder(workspace.run(run_id)) as folder:
         flipped = decisions_of(workspace, saved).flipped | set(kept["id"][kept["flipped"]])
         pairs = workspace.pairs(saved.dataset)
-        _copy_rows(pairs, folder / "input.parquet", set(kept["id"]), flipped, saved)
+        _copy_rows(pairs, folder / file_names.INPUT, set(kept["id"]), flipped, saved)
         heldout, judge = held_out(pairs, settings.eval_rows)
-        _copy_rows(pairs, folder / "heldout.parquet", heldout, flipped, saved, by_id=True)
-        _copy_rows(pairs, folder / "judge.parquet", judge, flipped, saved)
+        _copy_rows(pairs, folder / file_names.HELDOUT, heldout, flipped, saved, by_id=True)
+        _copy_rows(pairs, folder / file_names.JUDGE_ROWS, judge, flipped, saved)
         dropped = margins.dropped_ids(pairs, kept["id"])
-        _copy_rows(pairs, folder / margins.DROPPED, dropped, flipped, saved)
-        shutil.copyfile(scores / "discrepancy.parquet", folder / "discrepancy.parquet")
+        _copy_rows(pairs, folder / file_names.DROPPED, dropped, flipped, saved)
+        shutil.copyfile(scores / file_names.DISCREPANCY, folder / file_names.DISCREPANCY)
         truncated = _copy_reference(scores, folder, list(kept["id"]), [*heldout, *dropped], flipped, settings, about)
         run = Run(
             run_id=run_id,
@@ -257,13 +257,13 @@ def _copy_reference(
     training is to run in another precision than scoring did: log-ratios would not begin at 0.
     """
     wanted = pc.field("id").isin(pa.array([*kept, *others], pa.string()))
-    parts = pads.dataset([str(part) for part in sorted(scores.glob("part-*.parquet"))], schema=_SCORED)
+    parts = pads.dataset([str(part) for part in sorted(scores.glob(file_names.PARTS))], schema=_SCORED)
     table = parts.to_table(columns=_SCORED.names, filter=wanted).to_pandas().set_index("id")
     if not set(kept) <= set(table.index):
         return None
     if settings.dtype in (None, about.get("dtype")):
         logps = [swapped(value) if row in flipped else list(value) for row, value in table["logps"].items()]
-        pq.write_table(pa.table({"id": table.index.to_numpy(), "logps": logps}, REFERENCE), folder / "reference.parquet")
+        pq.write_table(pa.table({"id": table.index.to_numpy(), "logps": logps}, REFERENCE), folder / file_names.REFERENCE)
     return int(np.sum(table.loc[kept, "truncated_tokens"] > 0))
 
 

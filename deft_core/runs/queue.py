@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.processes import alive
 from deft_core.runs.spec import Run
@@ -60,10 +61,10 @@ def enlist(entries: Entries, folder: Path, run: Run, process: Mapping[str, Any])
     if not other:
         after = run.omega_of if run.omega is None else None
         entries[folder.name] = {"created": run.created, "device": None, "after": after, **process}
-        path = folder / "status.json"
+        path = folder / file_names.STATUS
         said = read_json(path) if path.is_file() else {}
         write_json(path, {**said, **process} | {"state": "queued", "phase": "queued", "of": run.settings.total_steps(run.rows)})
-        for name in ("exit.json", "stop.json"):
+        for name in (file_names.EXIT, file_names.STOP):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from deft_core import file_names
 from deft_core.flips import swapped
 
 __all__ = ["Lengths", "read_lengths"]
@@ -39,6 +40,11 @@ class Lengths:
         return len(self.prompt)
 
     @property
+    def limit(self) -> int | None:
+        """Tokens of prompt and one response that rows were cut to: what cut rows come to. None where none was."""
+        return int((self.prompt + self.longest)[self.cut].max()) if self.cut.any() else None
+
+    @property
     def truncated(self) -> int:
         """Rows that lost tokens to the limit."""
         return int(self.cut.sum())
@@ -55,7 +61,7 @@ class Lengths:
 def read_lengths(scores: Path, ids: Collection[str], flipped: Collection[str]) -> Lengths:
     """Of these rows, as far as the score set in this folder has them; the best and the worst of flipped rows have changed places."""
     wanted = pc.field("id").isin(pa.array(list(ids), pa.string()))
-    data = pads.dataset([str(part) for part in sorted(scores.glob("part-*.parquet"))], schema=_COLUMNS)
+    data = pads.dataset([str(part) for part in sorted(scores.glob(file_names.PARTS))], schema=_COLUMNS)
     columns = data.to_table(columns=_COLUMNS.names, filter=wanted).to_pydict()
     turned = set(flipped)
     tokens = [swapped(own) if row in turned else own for row, own in zip(columns["id"], columns["tokens"], strict=True)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
+from deft_core import file_names
 from deft_core.runs.curves import Identity
 
 __all__ = ["Sample", "SampleReader"]
@@ -26,7 +27,7 @@ class SampleReader:
     """Follows one run's samples.jsonl; for all threads."""
 
     def __init__(self, folder: Path) -> None:
-        self.path, self._lock = folder / "samples.jsonl", Lock()
+        self.path, self._lock = folder / file_names.SAMPLES, Lock()
         self._identity = Identity(0, b"", 0)
         self._places: dict[int, dict[str, tuple[int, int]]] = {}  # step: row: first byte and length of what was said last
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.errors import DeftError, InputError
 from deft_core.workspace import read_json, write_json
 
@@ -172,7 +173,7 @@ RUN_KEYS = tuple(field.name for field in fields(Run) if field.name not in _LATER
 
 def read_run(folder: Path) -> Run:
     """The run of a folder; keys that this version does not know are left alone."""
-    path = folder / "run.json"
+    path = folder / file_names.RUN
     if not path.is_file():
         raise InputError(f"a run folder with a file {path}", "none", "Name the folder of a run; `deft runs` lists them.")
     about = read_json(path, RUN_KEYS)
@@ -185,4 +186,4 @@ def read_run(folder: Path) -> Run:
 
 
 def write_run(folder: Path, run: Run) -> None:
-    write_json(folder / "run.json", asdict(run))
+    write_json(folder / file_names.RUN, asdict(run))

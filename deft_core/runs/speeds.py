@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.processes import machine
 from deft_core.runs.monitor import Listed
@@ -55,7 +56,7 @@ def kind(settings: Settings) -> tuple[object, ...]:
 def speed_of(folder: Path, run: Run) -> Speed | None:
     """None where it was trained elsewhere, or not to its end."""
     try:
-        first, last = _both_ends(folder / "metrics.jsonl")
+        first, last = _both_ends(folder / file_names.METRICS)
     except OSError:
         return None
     start, end = _newest(first, "start"), _newest(last, "end")
@@ -101,7 +102,7 @@ def _evaluation_seconds(events: list[dict[str, Any]]) -> float | None:
 
 def _final_seconds(folder: Path) -> float | None:
     try:
-        seconds = read_json(folder / "evaluation.json", ("cost",))["cost"].get("evaluation_seconds")
+        seconds = read_json(folder / file_names.EVALUATION, ("cost",))["cost"].get("evaluation_seconds")
     except (OSError, DeftError):
         return None
     return None if seconds is None else float(seconds)

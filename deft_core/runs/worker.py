@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from deft_core import processes
+from deft_core import file_names, processes
 from deft_core.errors import DeftError, InputError
 from deft_core.runs import queue
 from deft_core.runs.spec import Run, read_run, write_run
@@ -102,8 +102,9 @@ def work(folder: Path, train: Train, evaluate: Evaluate, margins: Evaluate = lam
         with queue.opened(folder.parent) as entries:
             queue.enlist(entries, folder, run, processes.identity())
         ended = _lived(folder, run, train, lambda folder, say: _measured(folder, evaluate, margins, say), stop)
-        write_json(folder / "exit.json", asdict(ended) | processes.identity())
-        write_json(folder / "status.json", read_json(folder / "status.json") | {"state": ended.state, "phase": ended.state})
+        write_json(folder / file_names.EXIT, asdict(ended) | processes.identity())
+        last = {"state": ended.state, "phase": ended.state, "step": ended.step}
+        write_json(folder / file_names.STATUS, read_json(folder / file_names.STATUS) | last)
     except (DeftError, OSError) as error:  # not this process's run, or a disk that takes no word
         explain(_in_three_parts(error))
         return 1
@@ -174,7 +175,7 @@ def _omega_known(folder: Path, run: Run) -> bool:
     if run.omega is not None or run.omega_of is None or read_run(folder).omega is not None:
         return True
     parent = folder.parent / run.omega_of
-    resolved, lives = parent / "resolved.json", run.omega_of in queue.entries_of(folder.parent)
+    resolved, lives = parent / file_names.RESOLVED, run.omega_of in queue.entries_of(folder.parent)
     if resolved.is_file():
         write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
         return True
@@ -192,7 +193,7 @@ def _trained_and_evaluated(folder: Path, train: Train, evaluate: Evaluate, stop:
             raise _Stopped
         say(values)
 
-    trained = folder / "trained.json"
+    trained = folder / file_names.TRAINED
     if not trained.is_file():
         end = train(folder, should_stop=stop, say=say)
         say.watch.look(last=not end.stopped)

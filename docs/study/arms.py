@@ -16,7 +16,7 @@ __all__ = ["EPOCHS", "FRACTION", "GRID", "HH", "QA", "Planned", "exploratory", "
 
 HH, QA = "hh", "qa"  # datasets of the workspace
 FRACTION = 0.05
-GRID = tuple((lr, epochs) for lr in (5e-6, 1e-5, 2e-5) for epochs in (1.0, 2.0))
+GRID = tuple((lr, epochs) for lr in (5e-6, 2e-5, 5e-5) for epochs in (1.0, 2.0))
 LR, EPOCHS = 0.0, 0.0  # chosen on the tuning part; 0: not yet
 NEAREST = 10  # rows near in length that a length-matched row is drawn from
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.runs import monitor, queue
 from deft_core.status import read_status
@@ -57,7 +58,7 @@ def score_states(workspace: Workspace, dataset: str) -> list[ScoreState]:
         current = [path.parent.name for path in folder.glob("[!.]*/score.json")]
     sets = []
     for path in folder.glob("[!.]*/status.json"):
-        being_begun = not path.with_name("score.json").is_file()
+        being_begun = not path.with_name(file_names.SCORE).is_file()
         if (being_begun or path.parent.name in current) and (state := _state(dataset, path.parent, path.parent.name)):
             sets.append(state)
     finding = _state(dataset, folder, None)
@@ -99,7 +100,7 @@ def live_runs(workspace: Workspace) -> list[LiveRun]:
 
 def _live(folder: Path) -> LiveRun | None:
     listed = monitor.listed(folder)
-    return LiveRun(folder.name, listed.name, listed.status, listed.progress) if (folder / "run.json").is_file() else None
+    return LiveRun(folder.name, listed.name, listed.status, listed.progress) if (folder / file_names.RUN).is_file() else None
 
 
 def dataset_infos(workspace: Workspace) -> tuple[list[dict[str, Any]], dict[str, DeftError]]:
@@ -124,7 +125,7 @@ def _state(dataset: str, folder: Path, score_id: str | None) -> ScoreState | Non
     about: dict[str, Any] = {}
     try:
         status = read_status(folder)
-        about = read_json(folder / "score.json") if (folder / "score.json").is_file() else {}
+        about = read_json(folder / file_names.SCORE) if (folder / file_names.SCORE).is_file() else {}
     except FileNotFoundError:  # the folder was removed this very moment
         return None
     except DeftError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from deft_core import uncertainty
+from deft_core import file_names, uncertainty
 from deft_core.errors import DeftError, InputError
 from deft_core.filters import Between, Filter, OneOf
 from deft_core.pooled import places
@@ -109,7 +109,7 @@ def _list_uncertain() -> None:
 
 def lacks_counts(look: Look) -> bool:
     """Whether the score set is of an older version, without the token counts that everything here is drawn from."""
-    return bool(look.view.parts) and not (look.view.parts[0].parent / "counts.parquet").exists()
+    return bool(look.view.parts) and not (look.view.parts[0].parent / file_names.COUNTS).exists()
 
 
 def missing(look: Look) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from deft_core import comparing
+from deft_core import comparing, file_names
 from deft_core.comparing import Comparison
 from deft_core.errors import DeftError
 
 
 def compared(folders: Sequence[Path]) -> Comparison:
     """Of at least two runs that are evaluated."""
-    found = _compared(tuple((str(folder), (folder / "evaluation.json").stat().st_mtime_ns) for folder in folders))
+    found = _compared(tuple((str(folder), (folder / file_names.EVALUATION).stat().st_mtime_ns) for folder in folders))
     if isinstance(found, DeftError):
         raise type(found)(*found.args)  # a new one: a raised error keeps what it has passed through
     return found

@@ -25,7 +25,7 @@ def decisions(picked: Picked) -> None:
     """The log: what each decision did, and whether it stands. A click opens the first row it is about."""
     events = resources.events(picked.frame.workspace, picked.look.view.dataset)
     if not events:
-        st.info("Nothing is decided yet. Open a row here or on Explore and press a (keep), d (drop) or f (flip).")
+        st.info("Nothing is decided yet. Open a row under Kept or Dropped, or on Explore, and press a (keep), d (drop) or f (flip).")
         return
     decide.steps(picked.look, row_open=bool(state.value(state.ROW)))
     marks.gone(picked.look)

@@ -29,7 +29,7 @@ OTHERS = 4  # selections whose overlap is shown
 
 def figures(picked: Picked) -> None:
     rows = len(picked.places)
-    with st.container(horizontal=True, gap="medium"):
+    with widgets.figures("kept"):
         train = int(picked.train.sum())
         widgets.figure("kept", f"{rows:,}", f"{rows / max(1, train):.1%} of {train:,} training rows", _by_hand(picked))
         widgets.figure("dropped", f"{train - rows:,}", "training rows")
@@ -113,7 +113,7 @@ def composition_table(picked: Picked) -> None:
                 f"source {name or '(none)'}",
                 f"{whole_shares[name]:.1%}",
                 f"{shares[name]:.1%}",
-                f"{100 * (shares[name] - whole_shares[name]):+.1f}",
+                f"{100 * (shares[name] - whole_shares[name]):+z.1f}".replace("+0.0", "0.0"),
             )
             lines.append(line)
     _lines(("mean or share", "all training rows", "kept", "change"), lines)
@@ -160,7 +160,7 @@ def overlaps(picked: Picked) -> None:
         expected = rows * int((mask & members).sum()) / max(rows, len(chance))
         lines.append(
             (
-                f"{rows:,} random rows of the same pool",
+                f"{widgets.count(rows, 'random row')} of the same pool",
                 f"{expected:,.1f} expected",
                 f"{mask[chance[:rows]].sum():,} in one draw",
                 "random",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ ICON = str(LOGO.with_name("icon.svg"))  # of the browser's tab
 EMPTY_PAGE = LOGO.with_name("empty_page.js").read_text(encoding="utf-8")  # loads a page again that is left empty
 FOLDER = Path(__file__).parents[1]  # absolute: a page that runs alone has another main script
 
+_SHOWN, _shown = "client.showSidebarNavigation", threading.Lock()  # of all sessions of the server
 _log = logging.getLogger("deft.pages")
 
 
@@ -47,9 +49,17 @@ class Frame:
 
 
 def navigation() -> st.Page:
-    """Streamlit's own navigation over PAGES; the page asked for comes back."""
+    """Streamlit's own navigation over PAGES; the page asked for comes back.
+
+    It is switched off but here: the old mode in which a session begins would list the names of the files.
+    """
     state.set_routed()
-    return st.navigation([page(file) for file in PAGES])
+    with _shown:
+        st.set_option(_SHOWN, True)
+        try:
+            return st.navigation([page(file) for file in PAGES])
+        finally:
+            st.set_option(_SHOWN, False)
 
 
 def page(file: str) -> st.Page:
@@ -100,8 +110,10 @@ def lacks_data(frame: Frame) -> bool:
     """Whether there is no dataset to draw; then the way to one is shown. Raises why nobody knows the dataset's score sets."""
     if frame.dataset is None:
         st.info("There is no dataset yet.")
-        if st.button("Bring data", type="primary"):
-            st.switch_page(page("datasets.py"))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Bring data", type="primary"):
+                st.switch_page(page("datasets.py"))
+            st.page_link(page("overview.py"), label="or start with the demo", query_params={})
         return True
     if frame.problem:
         raise frame.problem
@@ -224,10 +236,10 @@ def _training(one: activity.LiveRun) -> str:
 
 def _running_line(place: st.delta_generator.DeltaGenerator, workspace: Workspace) -> None:
     for one in activity.running(workspace):
-        share = f"{one.done / one.total:.0%}" if one.total and one.phase == "scoring" else one.phase
+        share = f" {one.done / one.total:.0%}" if one.total and one.phase == "scoring" else f": {one.phase}"
         left = f", {duration(one.seconds_left)} left" if one.seconds_left and one.phase == "scoring" else ""
         query = {state.DATASET: one.dataset} | ({state.SCORES: one.score_id} if one.created and one.score_id else {})
-        label = f"scoring {widgets.plain(one.dataset)} {share}{left}"
+        label = f"scoring {widgets.plain(one.dataset)}{share}{left}"
         place.page_link(page("explore.py"), label=label, icon=":material/sync:", query_params=query)
     for noise in activity.noise_running(workspace):
         share = f"{noise.done / noise.total:.0%}" if noise.done < noise.total else noise.phase

@@ -13,6 +13,7 @@ import streamlit as st
 
 from deft_core import processes
 from deft_core.workspace import Workspace
+from pages.shared import activity
 
 # imports go on in a thread of the server, whatever the browser does
 
@@ -103,6 +104,11 @@ def remember(workspace: Workspace, name: str, pid: int) -> None:
     """A process whose end the pages wait for; a scorer goes by its dataset's name."""
     with suppress(psutil.NoSuchProcess):
         _started(str(workspace.root))[name] = (pid, processes.started_at(pid))
+
+
+def being_scored(workspace: Workspace, dataset: str) -> bool:
+    """Whether a scorer of this dataset is at work, started from here or by the command."""
+    return scorer_lives(workspace, dataset) or any(one.running for one in activity.score_states(workspace, dataset))
 
 
 def scorer_lives(workspace: Workspace, dataset: str | None = None) -> bool:

@@ -78,8 +78,9 @@ def _beside(picked: Picked, signal: Signal, rows: Sequence[tuple[pd.Series[Any],
     for part in ("prompt",) if signal.name == "leak" else ("prompt", "chosen", "rejected"):
         pair = [_text(texts, part) for _, texts in rows]
         if pair[0] != pair[1]:
-            for side, text, marked in zip(st.columns(2), pair, reading.differing_words(*pair), strict=True):
-                side.html(_box(part, COLOURS.get(part, NEUTRAL), text, marked))
+            for side, name, text, marked in zip(st.columns(2), names, pair, reading.differing_words(*pair), strict=True):
+                heading = f"{part}, {name}" if name else part  # on a narrow screen they stand below each other
+                side.html(_box(heading, COLOURS.get(part, NEUTRAL), text, marked))
         elif part == "prompt":
             widgets.text_box(pair[0], heading="prompt of both", height_rem=BOX_REM)
         else:

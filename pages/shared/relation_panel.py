@@ -44,7 +44,8 @@ def _matrix(found: Relations) -> None:
     telling = _telling(found)
     asked = [name for name in state.values(state.RELATED) if name in telling] or telling[:SHOWN]
     picked = state.mirror("related", asked)
-    st.multiselect("Columns", telling, key=picked, on_change=state.changed(picked, lambda names: state.put(state.RELATED, *names)))
+    changed = state.changed(picked, lambda names: state.put(state.RELATED, *names))
+    st.multiselect("Columns", telling, key=picked, on_change=changed, wrap=True)
     seen = state.mirror("relation", state.value(state.RELATION) if state.value(state.RELATION) in VIEWS else "correlation")
     shown = st.segmented_control(
         "Show",

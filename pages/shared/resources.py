@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from deft_core import charts, composition, contrast, importing, overrides, queries, selection, selections
+from deft_core import charts, composition, contrast, file_names, importing, overrides, queries, selection, selections
 from deft_core.cost import ModelSize
 from deft_core.errors import DeftError, InputError
 from deft_core.filters import Filter, Search, Where
@@ -319,10 +319,10 @@ def measured(workspace: Workspace, view: View) -> Measured:
     if not view.score_id:
         return Measured(None, 0.0, "", None)
     folder = workspace.score_set(view.dataset, view.score_id)
-    status, about = read_status(folder) or {}, read_json(folder / "score.json")
+    status, about = read_status(folder) or {}, read_json(folder / file_names.SCORE)
     size = None
-    if {"parameters", "layers"} <= about.keys() and (folder / "head.npy").is_file():
-        vocabulary, hidden = np.load(folder / "head.npy", mmap_mode="r").shape
+    if {"parameters", "layers"} <= about.keys() and (folder / file_names.HEAD).is_file():
+        vocabulary, hidden = np.load(folder / file_names.HEAD, mmap_mode="r").shape
         size = ModelSize(about["parameters"], about["layers"], hidden, vocabulary)
     return Measured(status.get("tokens_per_second"), float(status.get("seconds", 0.0)), str(about.get("device", "")), size)
 

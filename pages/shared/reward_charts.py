@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from deft_core import charts
-from pages.shared import brushing, state, widgets
+from pages.shared import brushing, resources, state, widgets
 from pages.shared.brushing import Look
+from pages.shared.count_resources import categories, tally
 
 PAIRED = {
     "reward": "reward",
@@ -47,12 +48,16 @@ def draw(look: Look) -> None:
 
 
 def draw_more(look: Look) -> None:
-    """Charts of any columns, three in a line."""
+    """Charts of any columns, three in a line; a column that is the same in all rows is said in words."""
     offered = [*look.named("number"), *look.named("category")]
     asked = state.values(state.CHARTS) or list(MORE_CHARTS)
     shown = [name for name in dict.fromkeys(asked) if name in offered]
-    for start in range(0, len(shown), 3):
-        for place, name in zip(st.columns(3), shown[start : start + 3], strict=False):
+    same = {name: words for name in shown if (words := _same(look, name))}
+    if same:
+        st.html(" · ".join(f"<b>{widgets.html(charts.title(name))}</b>: {words}" for name, words in same.items()))
+    drawn = [name for name in shown if name not in same]
+    for start in range(0, len(drawn), 3):
+        for place, name in zip(st.columns(3), drawn[start : start + 3], strict=False):
             with place:
                 if name in look.named("category"):
                     brushing.bars(look, name)
@@ -60,7 +65,25 @@ def draw_more(look: Look) -> None:
                     brushing.histogram(look, {"mean": name}, name, charts.title(name))
     key = state.mirror("charts", shown)
     changed = state.changed(key, lambda chosen: state.put(state.CHARTS, *(chosen or [NO_CHARTS])))
-    st.multiselect("More charts", offered, key=key, on_change=changed)
+    st.multiselect("More charts", offered, key=key, on_change=changed, wrap=True)
+
+
+def _same(look: Look, name: str) -> str:
+    """What all rows have in a column, as HTML; nothing where they differ."""
+    if name in look.named("category"):
+        counts = categories(look.version, name, look.table, None)
+        rows, value = int(counts.sum()), str(counts.index[0]) if len(counts) else ""
+        differ = int((counts > 0).sum()) > 1
+    else:
+        every = tally(look.version, name, look.table, None)
+        rows, value = every.rows, f"{every.mean:,.6g}" if every.mean is not None else ""
+        differ = len(resources.axis(look.version, (name,), look.table).edges) > 2
+    if differ:
+        return ""
+    if not rows:
+        return "no row has a value"
+    which = "" if rows == len(look.table) else " that have a value"
+    return f"{widgets.html(value or '(none)')} in all {rows:,} rows{which}"
 
 
 def _measures(look: Look) -> list[str]:

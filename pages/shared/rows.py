@@ -14,9 +14,11 @@ from deft_core.reading import excerpt
 from deft_core.selection import Ints, Mask
 from pages.shared import certainty, resources, state, turn_resources, widgets
 from pages.shared.brushing import Look
+from pages.shared.count_resources import tally
 
 PAGE_ROWS = 25
 SHOWN = ("split", "source", "turns", "reward_chosen", "reward_rejected", "reward_margin", "tokens_chosen", "tokens_rejected")
+UNSCORED = ("characters_prompt", "characters_chosen", "characters_rejected")  # instead of tokens, which a score set has
 
 
 def ordered(look: Look, left: Mask | None) -> Ordered:
@@ -102,6 +104,10 @@ def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns:
     shown = _words(page[[column for column in dict.fromkeys((*columns, *marks)) if column in page]])
     shown.insert(0, "open", ["▶" if row == state.value(state.ROW) else "" for row in ids])
     shown.insert(1, "last turn", list(turns))
+    width = 190 if shown.shape[1] < 6 else 130  # two such lists stand side by side
+    formats = _formats(shown) | {"last turn": st.column_config.TextColumn(width=width)}
+    if certainty.PROBABILITY in formats:
+        formats[certainty.PROBABILITY] |= {"label": "kept in"}
     st.dataframe(
         shown,
         key=key,
@@ -109,7 +115,7 @@ def short(look: Look, positions: Ints, name: str, columns: Sequence[str], turns:
         selection_mode="single-cell",
         hide_index=True,
         placeholder="",
-        column_config=_formats(shown),
+        column_config=formats,
         height=35 * (len(shown) + 1) + 3,
     )
 
@@ -128,17 +134,27 @@ def _words(shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def _names(look: Look, sorted_by: str) -> list[str]:
-    """The usual columns, and those that the sort or a filter is about."""
+    """The usual columns that have a value in any row, and those that the sort or a filter is about."""
     marks = [name for name, word in resources.MARKS.items() if (look.table[name].cat.categories != word).any()]
     filtered = [rule.column for rule in look.rules if isinstance(rule, Between | OneOf)]
     asked = [certainty.PLACE, sorted_by, certainty.PROBABILITY, *marks, *filtered]
     what_ifs = [path.stem for path in look.view.what_ifs]
-    return [name for name in dict.fromkeys((*asked, *SHOWN[:6], *what_ifs, *SHOWN[6:])) if name in look.table and name != "id"]
+    lengths = SHOWN[6:] if "tokens_chosen" in look.table else UNSCORED
+    usual = [name for name in (*SHOWN[:6], *what_ifs, *lengths) if name in look.table and _has_values(look, name)]
+    return [name for name in dict.fromkeys((*asked, *usual)) if name in look.table and name != "id"]
+
+
+def _has_values(look: Look, name: str) -> bool:
+    """Whether any row has one; while the first rows are scored, none may."""
+    return name not in look.named("number") or tally(look.version, name, look.table, None).rows > 0
 
 
 def _formats(shown: pd.DataFrame) -> dict[str, Any]:
     numbers = [str(name) for name in shown.select_dtypes("number")]
     formats: dict[str, Any] = {name: st.column_config.NumberColumn(format=_format(name, shown[name])) for name in numbers}
+    if certainty.PROBABILITY in formats:
+        help = "In which share of 200 draws of d the rule keeps the row."
+        formats[certainty.PROBABILITY] = st.column_config.NumberColumn(format="percent", help=help)
     if "±" in formats:
         formats["±"] = st.column_config.NumberColumn(format="%.4f", help="Half of the 95 % interval of reward_chosen, from the draws of d.")
     return formats | {"open": st.column_config.TextColumn("", width=20), "last turn": st.column_config.TextColumn(width=260)}

@@ -89,7 +89,8 @@ def use(rule: Rule) -> None:
 
 def draw(rule: Rule, look: Look) -> None:
     """What is kept, by which column, under which condition."""
-    keep, by, where = st.columns([2, 3, 5])
+    with st.container(key=f"{widgets.SHORT}-rule"):
+        keep, by, where = st.columns([2, 3, 5])
     with keep:
         widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by), help=WHY_HIGHEST)
     with by:

@@ -9,9 +9,10 @@ from typing import Any
 
 import streamlit as st
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.rule import Rule, words
-from deft_core.runs import margins, monitor, tensorboard
+from deft_core.runs import monitor, tensorboard
 from deft_core.runs.monitor import Listed
 from deft_core.runs.spec import Run, Settings
 from deft_core.workspace import Workspace
@@ -19,7 +20,7 @@ from pages.shared import run_resources, state, widgets
 from pages.shared.frame import page
 
 LINES = 20
-FILES = {"metrics.jsonl": "curves", "samples.jsonl": "samples", "evaluation.json": "evaluation", "log.txt": "log"}
+FILES = {file_names.METRICS: "curves", file_names.SAMPLES: "samples", file_names.EVALUATION: "evaluation", file_names.LOG: "log"}
 
 
 def log(folder: Path) -> None:
@@ -64,11 +65,11 @@ def _lineage(run: Run) -> None:
 def _onward(folder: Path, run: Run) -> None:
     """Links to what can be done with it once it has finished."""
     with st.container(horizontal=True, gap="small"):
-        if (folder / margins.FILE).is_file():
+        if (folder / file_names.ROW_MARGINS).is_file():
             rows = {state.DATASET: run.dataset, state.SCORES: run.score_id, state.RUN_ROWS: run.run_id}
             label = "what it made of single rows"
             st.page_link(page("explore.py"), label=label, icon=":material/scatter_plot:", query_params=rows)
-        if (folder / "model" / "config.json").is_file():
+        if (folder / file_names.MODEL / "config.json").is_file():
             asked = {state.DATASET: run.dataset, state.TRY: run.run_id}
             st.page_link(page("try_model.py"), label="ask it something", icon=":material/chat:", query_params=asked)
 
@@ -108,7 +109,7 @@ def _files(folder: Path) -> None:
                     on_click="ignore",
                     key=f"get-{name}",
                 )
-    model = folder / "model"
+    model = folder / file_names.MODEL
     st.caption("The model, as transformers and others read it:" if model.is_dir() else "The run's folder; the model will be in it:")
     st.code(str((model if model.is_dir() else folder).resolve()), language=None, wrap_lines=True)
     _tensorboard(folder)

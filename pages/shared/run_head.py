@@ -6,6 +6,7 @@ import time
 
 import streamlit as st
 
+from deft_core import file_names
 from deft_core.errors import DeftError
 from deft_core.runs import labels, launch, monitor, queue
 from deft_core.runs.curves import Curves
@@ -87,10 +88,10 @@ def _silence(workspace: Workspace, one: Listed) -> str:
     """Since when its process has said nothing, and whether something holds it."""
     folder = workspace.run(one.run_id)
     if monitor.suspended(folder):
-        pid = read_json(folder / "status.json").get("pid")
+        pid = read_json(folder / file_names.STATUS).get("pid")
         return f" · :orange[its process {pid} is suspended: `kill -CONT {pid}` lets it go on]"
     try:
-        silent = time.time() - (folder / "status.json").stat().st_mtime
+        silent = time.time() - (folder / file_names.STATUS).stat().st_mtime
     except FileNotFoundError:
         return ""
     return f" · last word {duration(silent)} ago" if silent > SILENT_SECONDS else ""
@@ -115,7 +116,7 @@ def _stop(workspace: Workspace, one: Listed) -> None:
     if one.status == "queued":
         st.button("Cancel", icon=":material/close:", on_click=run_resources.stop, args=(workspace, one.run_id))
         return
-    asked = workspace.run(one.run_id) / "stop.json"
+    asked = workspace.run(one.run_id) / file_names.STOP
     if not asked.is_file():
         saves = "It saves a checkpoint after the step under way; Resume goes on from there."
         st.button("Stop", type="primary", icon=":material/stop:", help=saves, on_click=run_resources.stop, args=(workspace, one.run_id))

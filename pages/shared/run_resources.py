@@ -8,7 +8,7 @@ from threading import Thread
 
 import streamlit as st
 
-from deft_core import comparing
+from deft_core import comparing, file_names
 from deft_core.errors import DeftError
 from deft_core.runs import launch, monitor, verdict
 from deft_core.runs.curves import CurveReader, Curves
@@ -86,7 +86,7 @@ def evaluated(folder: Path) -> bool:
 
 def _evaluated_at(folder: Path) -> int:
     with suppress(FileNotFoundError):
-        return (folder / "evaluation.json").stat().st_mtime_ns
+        return (folder / file_names.EVALUATION).stat().st_mtime_ns
     return 0
 
 

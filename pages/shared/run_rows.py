@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from deft_core import margin_charts
+from deft_core import file_names, margin_charts
 from deft_core.errors import DeftError
 from deft_core.filters import Between, Filter, OneOf, mask
 from deft_core.queries import open_view
@@ -52,7 +52,7 @@ def picker(frame: Frame) -> None:
     named = {
         one.run_id: one.name
         for one in run_resources.runs(frame.workspace)
-        if one.run and one.run.dataset == frame.dataset and (frame.workspace.run(one.run_id) / margins.FILE).is_file()
+        if one.run and one.run.dataset == frame.dataset and (frame.workspace.run(one.run_id) / file_names.ROW_MARGINS).is_file()
     }
     chosen = state.value(state.RUN_ROWS)
     if named or chosen:

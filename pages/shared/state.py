@@ -29,7 +29,7 @@ RELATIONS, RELATED, RELATION = "relations", "related", "relation"  # the matrix:
 NOISE = "noise"  # the signal whose rows are shown
 RUN_ROWS = "of-run"  # the run whose margins stand beside the rows
 PLACES = "places"  # whether places in the kept set are told
-REASON, REFUSED_PAGE, SOURCE = "reason", "refused-page", "source"
+REASON, REFUSED_PAGE, REFUSED_ROW, SOURCE = "reason", "refused-page", "refused", "source"
 ACROSS = "over"  # what curves of several runs stand over
 TRY, TRY_ROW, TEMPERATURE, TRY_SEED, NEW_TOKENS = "try", "try-row", "temperature", "try-seed", "new-tokens"  # what is asked of models
 SELECTION, TAB, TEXTS, EXAMPLES = "selection", "tab", "texts", "examples"
@@ -45,7 +45,7 @@ TRAIN = {field.name: f"train-{field.name.replace('_', '-')}" for field in fields
 OF_ONE_DATASET = (
     *(RUN_ROWS, TRY_ROW),
     *(TRAIN_VERSION, TRAIN_NAME),
-    *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, SELECTION, *RULE),
+    *(SCORES, FILTERS, ROW, PAGE, SORT, CHARTS, RELATED, PLACES, NOISE, REASON, REFUSED_PAGE, REFUSED_ROW, SELECTION, *RULE),
     *(FIND, TOKEN, TOKEN_PAGE, MASK, WITHOUT, SMOOTH, ONLY_SOURCE, ONLY_KEPT),
 )
 

@@ -55,7 +55,8 @@ def _bars(counted: Counted) -> None:
     asked = state.value(state.TOP)
     top = asked if asked in TOPS else TOPS[0]
     order = state.value(state.ORDER) if state.value(state.ORDER) in ORDERS else "size"
-    each, by = st.columns([2, 3])
+    with st.container(key=f"{widgets.SHORT}-tokens"):
+        each, by = st.columns([2, 3])
     with each:
         widgets.pick("Tokens on each side", state.TOP, TOPS, top)
     with by:

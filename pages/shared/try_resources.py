@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from deft_core import compare_charts, queries
+from deft_core import compare_charts, file_names, queries
 from deft_core.queries import View
 from deft_core.runs import device
 from deft_core.runs.monitor import Listed
@@ -39,7 +39,9 @@ def shelf() -> Shelf:
 
 def trained(workspace: Workspace) -> list[Listed]:
     """Runs whose model is there, newest first."""
-    return [one for one in run_resources.runs(workspace) if one.run and (workspace.run(one.run_id) / "model" / "config.json").is_file()]
+    return [
+        one for one in run_resources.runs(workspace) if one.run and (workspace.run(one.run_id) / file_names.MODEL / "config.json").is_file()
+    ]
 
 
 def of_run(workspace: Workspace, one: Listed) -> Model:
@@ -55,7 +57,7 @@ def base(workspace: Workspace, dataset: str, score_id: str | None, chosen: list[
     from deft_core.lm import trial
 
     colour = compare_charts.ROLES["base"]
-    about: dict[str, Any] = read_json(workspace.score_set(dataset, score_id) / "score.json") if score_id else {}
+    about: dict[str, Any] = read_json(workspace.score_set(dataset, score_id) / file_names.SCORE) if score_id else {}
     if chosen or (there and "model" not in about):
         one = (chosen or there)[0]
         assert one.run

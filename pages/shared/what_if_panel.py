@@ -80,7 +80,7 @@ def _pairs(counted: Counted) -> pd.DataFrame:
 def _several(label: str, name: str, options: list[str], chosen: list[str], **more: object) -> None:
     key = state.mirror(name, chosen)
     changed = {"key": key, "on_change": state.changed(key, lambda chosen: state.put(name, *chosen))}
-    st.multiselect(label, options, **changed, **more)  # type: ignore[call-overload]
+    st.multiselect(label, options, wrap=True, **changed, **more)  # type: ignore[call-overload]
 
 
 def _tokens(counted: Counted, chosen: list[str]) -> None:
@@ -106,7 +106,7 @@ def _tried(counted: Counted, change: Change) -> None:
         widgets.problem(error)
         return
     answer = found.answer
-    with st.container(horizontal=True, gap="large"):
+    with widgets.figures("what-if"):
         st.metric(
             "rank correlation",
             f"{answer.rank_correlation:.3f}",

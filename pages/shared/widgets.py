@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from deft_core import reading
 from deft_core.errors import DeftError
@@ -17,8 +18,16 @@ _STYLE = """<style>
 @media (max-width: 640px) {
   .block-container {padding-left: 1rem; padding-right: 1rem}
   [data-testid="stMain"] {overflow-anchor: none}  /* else the table stays where it is, and the row above it out of sight */
-  [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}  /* columns stand below each other there */
 }
+[data-testid="stMain"] {container: main / inline-size}
+@container main (max-width: 760px) {  /* of the page beside the sidebar, which Streamlit does not look at: columns stand below each other */
+  [data-testid="stMain"] [data-testid="stColumn"] {min-width: calc(100% - 1.5rem)}
+  [data-testid="stColumn"]:has(.st-key-row-open), div:has(> .st-key-row-open) {order: -1}
+  [class*="st-key-figures"] {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); column-gap: 1rem}
+  [class*="st-key-short"] [data-testid="stColumn"]:not(:has([data-testid="stColumn"])) {min-width: 9rem; flex: 1 1 9rem}
+}
+[class*="st-key-pager"] [data-testid="stColumn"] {min-width: 0}
+[class*="st-key-figures"] {row-gap: .8rem !important}
 h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 .st-key-train-halves {display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem 2.5rem}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
@@ -29,6 +38,7 @@ h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 [data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 OPEN = "row-open"  # the container of the row that is read: on a narrow screen it stands above its list
+SHORT = "short"  # how the key of a container of short fields begins: on a narrow screen several of them stand in a line
 HALVES = "train-halves"  # a container of two: side by side where there is room
 HIDDEN = "hidden-keys"  # a container of buttons that are there for their keys alone
 
@@ -94,6 +104,11 @@ def figures_table(rows: pd.DataFrame) -> None:
     st.dataframe(rows, hide_index=True, column_config=numbers)
 
 
+def figures(name: str) -> DeltaGenerator:
+    """The container of a row of figures, in columns where they do not fit into one line. `name`: of the row, one on its page."""
+    return st.container(horizontal=True, gap="large", key=f"figures-{name}")
+
+
 def figure(label: str, value: str, below: str, help: str | None = None) -> None:
     """One of a row of figures, with what it is of below it."""
     st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", width="content", help=help)
@@ -117,7 +132,8 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def pager(name: str, pages: int, what: str) -> None:
     """Earlier and later pages; the page's number stands in the address under `name`."""
     current = min(state.number(name), pages - 1)
-    earlier, words, later = st.columns([1, 2, 1], vertical_alignment="center")
+    with st.container(key=f"pager-{name}"):
+        earlier, words, later = st.columns([1, 2, 1], vertical_alignment="center")
     earlier.button("← earlier", key=f"{name}-earlier", disabled=current == 0, on_click=state.put, args=(name, current - 1), width="stretch")
     words.html(f'<div style="text-align:center">{what}, page {current + 1:,} of {pages:,}</div>')
     last = current >= pages - 1

@@ -3,11 +3,12 @@
 import pytest
 from typer.testing import CliRunner
 
-from deft_core import cli
+from deft_core import cli, file_names
 from deft_core.commands.evaluate import cell
-from deft_core.runs import margins
-from tests.lm.test_evaluation import finished, folder, one_thread  # noqa: F401  (fixtures)
+from tests.lm.test_evaluation import finished, folder  # noqa: F401  (fixtures)
 from tests.test_cli import deft, failing
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_for_people_it_is_two_tables_the_judge_and_the_cost(evaluated):
 
 
 def test_the_margins_by_row_are_taken_where_they_are_asked_for(evaluated):
-    path = evaluated.run("made-1") / margins.FILE
+    path = evaluated.run("made-1") / file_names.ROW_MARGINS
     deft(evaluated, "evaluate", "made-1")
     assert not path.exists()
     deft(evaluated, "evaluate", "made-1", "--rows")

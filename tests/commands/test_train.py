@@ -105,6 +105,11 @@ def test_without_waiting_it_returns_at_once(best):
     ("arguments", "words"),
     [
         (("best", "--guidance", "much"), "'much'"),
+        (("best", "--guidance", "nan"), "a finite number as guidance"),
+        (("best", "--guidance", "-1"), "guidance of at least 0"),
+        (("best", "--steps", "0"), "steps of at least 1"),
+        (("best", "--lr", "-1"), "lr above 0"),
+        (("best", "--set", "model=another"), "model=another"),
         (("best", "--control", "all"), "'all'"),
         (("best", "--control", "unguided"), "guidance that is on"),
         (("best", "--set", "speed=9"), "speed=9"),
@@ -118,6 +123,18 @@ def test_wrong_settings_start_nothing(best, capsys, monkeypatch, arguments, word
     code, err = failing(capsys, monkeypatch, "--workspace", best.root, "train", *arguments)
     assert code == 1
     assert words in err
+    assert deft(best, "runs") == {"runs": []}
+
+
+def test_a_selection_of_one_row_is_refused_in_three_parts(best, capsys, monkeypatch):
+    deft(best, "select", "demo", "--as", "one", "--count", "1")
+    code, err = failing(capsys, monkeypatch, "--workspace", best.root, "train", "one")
+    assert code == 1
+    assert err.splitlines() == [
+        "expected: a selection of at least 2 rows to train on",
+        "found:    1 row in one@1",
+        "do:       Widen its rule or its condition, and save it again.",
+    ]
     assert deft(best, "runs") == {"runs": []}
 
 

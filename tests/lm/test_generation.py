@@ -10,12 +10,7 @@ from tests.tiny_model import tiny_config
 PROMPTS = [[5, 6, 7], [9, 10, 11, 12, 13, 14, 15, 16], [100], [40, 41, 42, 43], [7, 6, 5]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @torch.no_grad()

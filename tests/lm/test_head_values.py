@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deft_core.lm.head_values import head_values
+from deft_core.lm.head_values import head_pass, head_values
 from deft_core.lm.models import Head
 
 N, H, V = 24, 8, 5000  # three blocks of 2,048, the last one short
@@ -38,6 +38,16 @@ def test_values_written_out():
     assert found.dots.item() == pytest.approx(0.5 * 2 - 0.5 * 7)
     # p = (e^2, e^4, e^7) / e^7.0550 = (0.0064, 0.0471, 0.9465); 7.0550 - (0.0064 * 2 + 0.0471 * 4 + 0.9465 * 7) = 0.2281
     assert found.entropies.item() == pytest.approx(0.2281, abs=1e-3)
+
+
+def test_scoring_leaves_out_what_only_training_watches():
+    leaves, targets, d = parts(bias=True, dtype=torch.float32)
+    head = Head(leaves[1].detach(), leaves[2].detach(), 2.0, 5.0)
+    short, long = head_pass(head, leaves[0].detach(), targets), head_pass(head, leaves[0].detach(), targets, d, entropies=True)
+    assert (short.entropies, short.dots) == (None, None)
+    assert torch.equal(short.logps, long.logps)
+    trained = head_values(head, leaves[0], targets, d)
+    assert all(torch.equal(mine, other) for mine, other in zip(trained, (long.logps, long.entropies, long.dots), strict=True))
 
 
 @pytest.mark.parametrize(("bias", "scale", "cap"), [(False, 1.0, None), (True, 1.0, None), (False, 0.3, None), (True, 2.0, 5.0)])

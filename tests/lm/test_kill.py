@@ -15,7 +15,6 @@ from deft_core.lm import default_model
 from tests.conftest import small_rows
 
 ROOT = Path(__file__).parents[2]
-HH, DEMO = ROOT / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz", ROOT / "data/demo/pairs.jsonl"
 
 
 def bits(folder):
@@ -65,6 +64,6 @@ def test_ten_kills_then_completion_give_the_bits_of_an_uninterrupted_run(workspa
 @pytest.mark.slow
 def test_so_they_do_with_the_default_model_on_real_text(workspace):
     default_model.ensure(print)
-    import_source(workspace, str(HH if HH.is_file() else DEMO), "real")
+    import_source(workspace, str(ROOT / "data/demo/pairs.jsonl"), "real")
     pairs, _ = killed_ten_times(workspace, "real", "--limit", "24", early=0.3)
     assert pairs == 24

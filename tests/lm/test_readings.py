@@ -16,12 +16,7 @@ from tests.tiny_model import tiny_config
 BETA = 0.3
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def side_of(model, budget=60, layout="prefix-shared", own_logits=False):

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,7 @@ from deft_core.lm.models import load
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.lm.scoring import reference_scores
 from deft_core.lm.tokens import token_rows
-
-HH = Path(__file__).parents[2] / "../shared/data/hh_rlhf_harmless_test/test.jsonl.gz"
+from tests.sources import real
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -63,9 +61,7 @@ def test_default_model_is_smollm2_135m_in_float32(smollm):
 
 def test_stored_scores_equal_the_definition_on_50_rows_of_hh(smollm, workspace):
     """Sums of log-probabilities carry the rounding of both sides, so the scorer's are held against double precision too."""
-    if not HH.is_file():
-        pytest.skip(f"{HH.name} is not there")
-    import_source(workspace, str(HH), "hh")
+    import_source(workspace, str(real("hh_rlhf_harmless_test/test.jsonl.gz")), "hh")
     d, tokens, stored = scored(workspace, "hh", smollm, 50)
     plain, exact = definition(smollm, d, tokens), definition(in_float64(smollm), d, tokens[:20])  # float64 takes three times as long
     compared = {"stored, plain float32": (stored, plain), "stored, float64": (stored[: len(exact)], exact)}

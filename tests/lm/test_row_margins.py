@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from deft_core import file_names
 from deft_core.lm import models, row_margins, sides
 from deft_core.lm.reference import read_references, write_references
 from deft_core.lm.tokens import TokenRow
@@ -14,7 +15,8 @@ from deft_core.runs.prepare import ROWS
 from deft_core.runs.spec import Settings
 from tests.conftest import small_rows
 from tests.lm.run_folders import rows_of, run_folder, trained
-from tests.lm.test_evaluation import one_thread  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def a_row(name, ranks):
@@ -25,7 +27,7 @@ def a_row(name, ranks):
 def finished(tiny, tmp_path_factory):
     """A run of two steps on four rows, with three dropped ones beside."""
     folder = run_folder(tmp_path_factory.mktemp("runs") / "run", tiny, Settings(steps=2, lr=1e-2, warmup=0.0), small_rows(6))
-    pq.write_table(pa.Table.from_pylist(rows_of(small_rows(9))[6:], ROWS), folder / margins.DROPPED)
+    pq.write_table(pa.Table.from_pylist(rows_of(small_rows(9))[6:], ROWS), folder / file_names.DROPPED)
     trained(folder)
     return folder
 
@@ -72,7 +74,7 @@ def test_a_finished_run_has_the_margins_of_both_models(finished, tiny):
     heard = []
     found = row_margins.measure(finished, heard.append).set_index("id")
     assert found["kept"].tolist() == [True] * 6 + [False] * 3
-    assert pd.read_parquet(finished / margins.FILE).set_index("id").equals(found)
+    assert pd.read_parquet(finished / file_names.ROW_MARGINS).set_index("id").equals(found)
     base, tuned = models.load("base", tiny), models.load("tuned", finished / "model")
     for row in rows_of(small_rows(9)):
         if len(row["responses"]) == 2:
@@ -93,7 +95,7 @@ def test_what_is_known_of_the_base_is_not_read_again(finished, monkeypatch):
 
 
 def test_it_can_be_stopped_and_leaves_nothing(finished):
-    (finished / margins.FILE).unlink(missing_ok=True)
+    (finished / file_names.ROW_MARGINS).unlink(missing_ok=True)
 
     def say(values):
         if "done" in values:
@@ -101,10 +103,10 @@ def test_it_can_be_stopped_and_leaves_nothing(finished):
 
     with pytest.raises(InterruptedError):
         row_margins.measure(finished, say)
-    assert not (finished / margins.FILE).exists()
+    assert not (finished / file_names.ROW_MARGINS).exists()
 
 
 def test_a_folder_without_dropped_rows_has_those_it_trained_on(finished, monkeypatch):
-    monkeypatch.setattr(margins, "DROPPED", "none.parquet")
+    monkeypatch.setattr(file_names, "DROPPED", "none.parquet")
     monkeypatch.setattr(margins, "MOST", 2)
     assert row_margins.measure(finished)["kept"].tolist() == [True, True]

@@ -8,7 +8,8 @@ from deft_core.lm import models, sampling
 from deft_core.lm.generation import end_tokens, greedy
 from deft_core.lm.sampling import prompt_ids, stream
 from deft_core.lm.tokens import prompt_text
-from tests.lm.test_evaluation import one_thread  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is blue?"}]
 

@@ -9,7 +9,7 @@ import torch
 from deft_core.errors import ModelError
 from deft_core.lm import selfcheck
 from deft_core.lm.models import Head, load
-from deft_core.lm.scoring import Scorer, head_pass, reference_scores
+from deft_core.lm.scoring import Scorer, reference_scores
 from deft_core.lm.selfcheck import choose_layout
 from deft_core.lm.tokens import TokenRow, token_rows
 from tests.conftest import small_rows
@@ -32,15 +32,6 @@ def some_rows(tokenizer, count=50, max_length=1024):
 @pytest.fixture(scope="module")
 def lm(tiny):
     return load("tiny", tiny)
-
-
-def test_head_pass_written_out():
-    # h = (1, 2), W h + b = (1, 2, 3.5), scale 2: z = (2, 4, 7)
-    head = Head(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.tensor([0.0, 0.0, 0.5]), scale=2.0)
-    logp, reward = head_pass(head, torch.tensor([[1.0, 2.0]]), torch.tensor([1]), torch.tensor([0.5, 0.0, -0.5]))
-    # log p(1) = 4 - log(e^2 + e^4 + e^7) = 4 - 7.0550 = -3.0550; d . z = 0.5 * 2 - 0.5 * 7 = -2.5
-    assert logp.item() == pytest.approx(-3.0550, abs=1e-4)
-    assert reward.item() == pytest.approx(-2.5)
 
 
 def test_soft_capped_logits_written_out():

@@ -20,13 +20,7 @@ END = 0
 OMEGA = 5.0  # so large that no tolerance hides the term's gradient
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A model this small only waits for a second one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train_rows(reference=True):

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,18 +20,13 @@ from deft_core.lm.run_rows import read_rows
 from deft_core.lm.train_batch import collate
 from deft_core.lm.train_step import TrainStep
 from deft_core.lm.training import train
-from deft_core.runs.spec import Settings
+from deft_core.runs import metrics
+from deft_core.runs.spec import METHODS, Settings
 from tests.conftest import small_rows
 from tests.lm.run_folders import SIX, Evaluation, assert_same_bits, events, run_folder, stopped_after, trained, weights
 from tests.tiny_model import save_model, tiny_config
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def by_hand(folder, tiny, settings, rows=22):
@@ -107,6 +104,32 @@ def test_what_every_step_and_every_stage_says(tiny, tmp_path):
     read = read_rows(folder / "input.parquet", models.load("tiny", tiny), 1024)
     pairs = [row.tokens for row in read]
     assert end.tokens == sum(len(row.prompt) + len(row.responses[0]) + len(row.responses[-1]) for row in pairs)  # one epoch
+
+
+def documented(*pages):
+    return set(re.findall(r"`([a-z_0-9]+)`", "".join((Path(__file__).parents[2] / "docs" / page).read_text() for page in pages)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_value_that_a_run_reports_is_documented_by_its_name(tiny, tmp_path, method):
+    settings = Settings(method=method, steps=2, guidance=None, eval_rows=4, new_tokens=4)
+    folder = run_folder(tmp_path / "run", tiny, settings)
+    train(folder, should_stop=lambda: False, say=lambda _: None)  # evaluated for real
+    assert {event["event"] for event in events(folder)} == set(metrics.EVENTS) - {"alert"}
+    told = {name for event in events(folder) if event["event"] != "evaluation" for name in event}
+    assert told - documented("runs.md") == set()
+    figures = {re.sub("_(low|high)$", "", name) for event in events(folder, "evaluation") for name in event}
+    assert figures - {"event", "step", "time"} - documented("evaluating.md") == set()
+    assert {
+        "accuracy_implicit",
+        "accuracy_logp",
+        "margin",
+        "reward_chosen",
+        "kl",
+        "kl_own",
+        "perplexity_neutral",
+        "answer_tokens",
+    } <= figures
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, tmp_path):

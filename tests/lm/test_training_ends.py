@@ -14,13 +14,7 @@ from deft_core.lm.training import train
 from tests.conftest import small_rows
 from tests.lm.run_folders import SIX, Evaluation, events, run_folder, trained
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_rows(tiny, tmp_path):

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,18 @@ ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
+SHARDED = (*TORCHRUN, "-m", "tests.lm.train_sharded")
+
+
 def command(folder, *launcher):
-    return [sys.executable, *launcher, "-m", "tests.lm.train_once", str(folder)]
+    module = () if launcher[-1:] == SHARDED[-1:] else ("-m", "tests.lm.train_once")
+    return [sys.executable, *launcher, *module, str(folder)]
 
 
-def finished(folder, *launcher, **options):
-    done = subprocess.run(command(folder, *launcher), cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, **options)
+def finished(folder, *launcher, last=(), **options):
+    done = subprocess.run(
+        [*command(folder, *launcher), *last], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, **options
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -114,6 +121,47 @@ def test_two_processes_resume_with_the_same_bits(tiny, tmp_path):
     process.wait()
     finished(folder, *TORCHRUN)
     assert_same_bits(weights(folder), weights(whole))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "rank"), [("dpo", 0), ("sft", 4)])
+def test_a_sharded_run_is_that_of_one_process_and_is_evaluated_as_it_goes(tiny, tmp_path, method, rank):
+    """FSDP 2 through accelerate and the Trainer, on a CPU; see train_sharded."""
+    settings = Settings(method=method, steps=8, rows_per_step=3, lr=1e-3, guidance=1.0, max_grad_norm=0.5, accumulation_tokens=200)
+    settings = replace(settings, lora_rank=rank, eval_steps=4, save_steps=4, new_tokens=4)
+    one, two = run_folder(tmp_path / "one", tiny, settings), run_folder(tmp_path / "two", tiny, settings)
+    alone, shared = finished(one, last=["evaluated"]), finished(two, *SHARDED, last=["evaluated"])
+    assert (shared["step"], shared["tokens"]) == (alone["step"], alone["tokens"])
+    for name in ("loss", "loss_guidance", "grad_norm", "reward_chosen", "logp_chosen"):
+        first, second = ([event[name] for event in events(folder, "step")] for folder in (one, two))
+        assert second == pytest.approx(first, rel=2e-4, abs=2e-5), name
+    evaluations = [events(folder, "evaluation") for folder in (one, two)]
+    assert [event["step"] for event in evaluations[1]] == [event["step"] for event in evaluations[0]] == [0, 4, 8]
+    for name in ("margin", "reward_chosen", "perplexity_neutral"):
+        first, second = ([event[name] for event in found] for found in evaluations)
+        assert second == pytest.approx(first, rel=1e-3, abs=1e-4), name
+    assert evaluations[1][-1]["kl"] > 1e-6
+    assert (two / "model" / "adapter").exists() == (rank > 0)
+    before = load_file(tiny / "model.safetensors")
+    for name, value in weights(one).items():
+        moved, apart = (value - before[name]).abs().max().item(), (value - weights(two)[name]).abs().max().item()
+        assert apart <= 0.02 * moved, name
+
+
+@pytest.mark.slow
+def test_a_sharded_run_goes_on_from_its_checkpoint(tiny, tmp_path):
+    settings = Settings(steps=8, lr=1e-3, save_steps=2, guidance=1.0)
+    whole, folder = run_folder(tmp_path / "whole", tiny, settings), run_folder(tmp_path / "run", tiny, settings)
+    finished(whole, *SHARDED)
+    process = subprocess.Popen(command(folder, *SHARDED), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.terminate()
+    process.wait()
+    finished(folder, *SHARDED)
+    assert_same_bits(weights(folder), weights(whole))
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["checkpoint-8"]
 
 
 def failed(folder, **options):

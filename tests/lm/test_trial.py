@@ -10,7 +10,8 @@ from deft_core.lm.trial import Question, Trial
 from deft_core.runs.spec import Settings, read_run
 from tests.conftest import small_rows
 from tests.lm.run_folders import run_folder, trained
-from tests.lm.test_evaluation import one_thread  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ASKED = Question(({"role": "user", "content": "What is blue?"},), seed=3, temperature=0.8, new_tokens=12)
 

@@ -1,4 +1,4 @@
-"""One process of a run, as a worker or torchrun starts it: `python -m tests.lm.train_once FOLDER`."""
+"""One process of a run, as a worker or torchrun starts it: `python -m tests.lm.train_once FOLDER [evaluated]`; else without evaluations."""
 
 import json
 import sys
@@ -20,7 +20,8 @@ def say(values):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     try:
-        end = train(Path(sys.argv[1]), should_stop=lambda: False, say=lambda _: None, evaluation=Evaluation)
+        stand_in = None if sys.argv[2:] == ["evaluated"] else Evaluation
+        end = train(Path(sys.argv[1]), should_stop=lambda: False, say=lambda _: None, evaluation=stand_in)
     except DeftError as error:
         say({"error": type(error).__name__, "message": str(error)})
         sys.exit(1)

@@ -129,11 +129,11 @@ def test_refused_rows_are_read_by_reason_and_page(workspace: Workspace) -> None:
     refused = [{"file": "a.jsonl", "line": n, "reason": ("too odd", "even")[n % 2 == 0], "original": f"original {n}"} for n in range(50)]
     write_dataset(workspace, "demo", preferences(4), refused)
     app = opened("datasets")
-    assert "original 19" in body_text(app) and "original 20" not in body_text(app)
+    assert list(app.dataframe[1].value["text"]) == [f"original {n}" for n in range(20)]
     checked(widget(app, "button", "later →").click().run())
-    assert "original 20" in body_text(app)
+    assert list(app.dataframe[1].value["text"]) == [f"original {n}" for n in range(20, 40)]
     checked(widget(app, "selectbox", "Reason").set_value("too odd").run())
-    assert "original 1\\n" not in body_text(app) and "line 39" in body_text(app) and "line 38" not in body_text(app)
+    assert list(app.dataframe[1].value["where"]) == [f"a.jsonl, line {n}" for n in range(1, 41, 2)]
 
 
 def test_refused_rows_of_a_broken_file_are_read_by_reason(workspace: Workspace, tmp_path: Path) -> None:
@@ -149,9 +149,23 @@ def test_refused_rows_of_a_broken_file_are_read_by_reason(workspace: Workspace, 
     for reason, count in counts.items():
         checked(widget(app, "selectbox", "Reason").set_value(reason).run())
         rows = [row for row in kept if row["reason"] == reason]
-        headings = [f"line {row['line']}: {reason}" + (f": {row['detail']}" if row.get("detail") else "") for row in rows]
-        assert len(rows) == count and body_text(app).count("broken.jsonl, line") == count
-        assert not [heading for heading in headings if json.dumps(escaped(heading))[1:-1] not in body_text(app)]
+        listed = app.dataframe[1].value
+        assert len(rows) == count and list(listed["where"]) == [f"broken.jsonl, line {row['line']}" for row in rows]
+        assert list(listed["why"]) == [reason + (f": {row['detail']}" if row.get("detail") else "") for row in rows]
+
+
+def test_a_refused_row_is_read_with_its_fields_below_each_other(workspace: Workspace) -> None:
+    originals = ['{"prompt": "why", "chosen": "", "rejected": "<b>"}', '{"half": "\\ud800"}', "not JSON at all"]
+    refused = [{"file": "a.jsonl", "line": n, "reason": "odd", "original": text} for n, text in enumerate(originals, 1)]
+    write_dataset(workspace, "demo", preferences(4), refused)
+    shown = ["".join(one.proto.body for one in opened("datasets", refused=str(n)).get("html")) for n in range(3)]
+    assert escaped('{\n  "prompt": "why",\n  "chosen": "",\n  "rejected": "<b>"\n}') in shown[0]
+    assert escaped(originals[1]) in shown[1] and originals[2] in shown[2] and "a.jsonl, line 3" in shown[2]
+    app = opened("datasets", refused="1")
+    assert list(app.dataframe[1].value["open"]) == ["", "▶", ""]
+    checked(widget(app, "button", "close").click().run())
+    assert "refused" not in app.query_params and "open" not in app.dataframe[1].value
+    assert not opened("datasets", refused="77").error
 
 
 def test_a_scorer_is_started_from_a_button(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

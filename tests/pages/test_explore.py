@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -73,9 +74,28 @@ def test_charts_of_any_column_are_picked_and_put_away(scored: Workspace) -> None
     every = charts.options
     assert "extra_difficulty" in every and "extra_topic" in every and "extra_checked" in every and "id" not in every
     checked(charts.set_value(every).run())
-    assert len(app.get("plotly_chart")) == 2 + len(every) and not app.error
+    alike = body_text(app).count(" in all 60 rows")  # a column that is the same everywhere is said, not drawn
+    assert len(app.get("plotly_chart")) == 2 + len(every) - alike and not app.error
     checked(widget(app, "multiselect", "More charts").set_value([]).run())
     assert len(app.get("plotly_chart")) == 2 and address(app, "chart") == ["none"]
+
+
+def test_a_column_that_is_the_same_in_all_rows_is_said_in_words(workspace: Workspace) -> None:
+    made = [replace(one, source="<b>letters", prompt=one.prompt[-1:]) for one in preferences(20)]
+    write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
+    app = opened("explore")
+    assert len(app.get("plotly_chart")) == 3  # rewards, reward against length, margins
+    said = next(one.proto.body for one in app.get("html") if " in all " in one.proto.body)
+    assert said == "<b>user turns</b>: 1 in all 20 rows · <b>source</b>: &lt;b&gt;letters in all 20 rows"
+
+
+def test_the_table_shows_columns_that_have_values(workspace: Workspace) -> None:
+    made = preferences(20)
+    ids = write_dataset(workspace, "demo", made)
+    plain = ["open", "last turn", "split", "source", "turns", "characters_prompt", "characters_chosen", "characters_rejected"]
+    assert list(opened("explore").dataframe[0].value.columns) == plain
+    write_scores(workspace, "demo", made, ids, done=0, state="running")
+    assert not [name for name in opened("explore").dataframe[0].value if name.startswith(("reward", "tokens"))]
 
 
 def test_pages_of_rows_are_turned(scored: Workspace) -> None:

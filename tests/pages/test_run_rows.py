@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from deft_core import file_names
 from deft_core.runs import margins
 from deft_core.runs.prepare import prepare
 from deft_core.runs.spec import Settings
@@ -54,7 +55,7 @@ def test_its_two_questions_are_filters_a_link_brings_back(run_id: str) -> None:
 
 
 def test_one_question_makes_way_for_the_other_and_other_filters_stay(scored: Workspace, run_id: str) -> None:
-    path = scored.run(run_id) / margins.FILE
+    path = scored.run(run_id) / file_names.ROW_MARGINS
     table = pd.read_parquet(path)
     table.loc[table.index[:3], ["learned", "implicit_margin"]] = [False, -0.5]
     table.to_parquet(path, index=False)
@@ -70,7 +71,7 @@ def test_without_the_run_its_filters_go(run_id: str) -> None:
 
 
 def test_a_run_that_is_gone_or_has_none_is_said_and_can_be_left(scored: Workspace, run_id: str) -> None:
-    (scored.run(run_id) / margins.FILE).unlink()
+    (scored.run(run_id) / file_names.ROW_MARGINS).unlink()
     for named in (run_id, "gone"):
         app = opened("explore", **of(named))
         assert named in app.warning[0].value.replace("\\", "") and metric(app, "rows") == "60" and not app.error

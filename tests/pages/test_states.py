@@ -6,8 +6,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from deft_core import overrides, selecting, selections
+from deft_core.processes import identity
 from deft_core.rule import Rule
-from deft_core.workspace import Workspace
+from deft_core.workspace import Workspace, read_json, write_json
 from tests.pages.driving import PAGES, opened
 from tests.score_sets import preferences, write_dataset, write_scores
 
@@ -21,7 +22,8 @@ STATES = [  # page, rows scored, what it says, a button it offers
     ("explore", 0, "Scoring has begun", "keep these"),
     ("explore", 4, "", "find these rows"),
     ("explore", 16, "Scoring was stopped at 16 of 60 rows", "Go on scoring"),
-    *(("curate", done, "This dataset has no rewards yet: rows can be kept by other columns", "Save 2 rows") for done in (None, 0)),
+    ("curate", None, "This dataset has no rewards yet: rows can be kept by other columns", "Save 2 rows"),
+    ("curate", 0, "Scoring has begun: until the first rewards are there", "Save 2 rows"),
     *(("curate", done, "", "Save 1 row") for done in (4, 16)),
     ("train", None, "This dataset has no scores yet", "Score it"),
     *(("train", done, "Nothing is selected yet", "Choose what to keep") for done in (0, 16)),
@@ -87,6 +89,27 @@ def test_scores_that_are_missing_or_on_their_way_are_said(
     found = said(app)
     assert words in found and bool(words) == bool(found) and not app.error
     assert button is None or button in [one.label for one in app.button]
+
+
+@pytest.mark.parametrize("page", ["discrepancy", "explore", "curate", "train", "try_model"])
+def test_a_scorer_of_the_command_is_seen_before_it_has_scores(workspace: Workspace, page: str) -> None:
+    write_dataset(workspace, "demo", preferences(60))
+    folder = workspace.root / "scores" / "demo"
+    folder.mkdir(parents=True)
+    write_json(folder / "status.json", identity() | {"state": "running", "phase": "loading the model"})
+    app = opened(page)
+    assert "Scoring has begun" in said(app) or "being scored now" in " ".join(one.value for one in app.text)
+    assert "Score it" not in [one.label for one in app.button]
+    assert app.sidebar.get("page_link")[0].proto.label == "scoring demo: loading the model"
+
+
+def test_a_scorer_that_ended_before_its_first_part_is_offered_once(workspace: Workspace) -> None:
+    made = preferences(60)
+    folder = write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made), done=0, state="stopped")
+    write_json(folder / "status.json", read_json(folder / "status.json") | {"done": 4})  # counted, not yet written to a part
+    app = opened("explore")
+    assert "Scoring was stopped at 0 of 60 rows" in said(app)
+    assert [one.label for one in app.button if "cor" in one.label] == ["Go on scoring"]
 
 
 @pytest.mark.parametrize("tab", TABS)

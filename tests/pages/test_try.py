@@ -17,8 +17,9 @@ from deft_core.workspace import Workspace
 from pages.shared import state, try_resources
 from tests.conftest import small_rows
 from tests.lm.run_folders import run_folder, trained
-from tests.lm.test_evaluation import one_thread  # noqa: F401  (a fixture)
 from tests.pages.driving import address, body_text, checked, opened, widget
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

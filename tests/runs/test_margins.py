@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from deft_core import queries
+from deft_core import file_names, queries
 from deft_core.errors import InputError, NotFoundError
 from deft_core.rule import Rule
 from deft_core.runs import margins
@@ -30,7 +30,7 @@ def write_margins(workspace, run_id):
     table = pd.DataFrame(rows, columns=["id", "kept", "logp_margin_before", "logp_margin_after"])
     table["implicit_margin"] = 0.1 * (table["logp_margin_after"] - table["logp_margin_before"])
     table["learned"] = table["implicit_margin"] > 0
-    table.to_parquet(folder / margins.FILE, index=False)
+    table.to_parquet(folder / file_names.ROW_MARGINS, index=False)
     return table
 
 
@@ -110,13 +110,13 @@ def test_a_run_that_has_none_or_is_of_another_dataset_is_refused(measured):
     workspace, run_id, _ = measured
     with pytest.raises(InputError, match="a run on 'other'"):
         queries.view._margins(workspace, "other", run_id)
-    (workspace.run(run_id) / margins.FILE).unlink()
+    (workspace.run(run_id) / file_names.ROW_MARGINS).unlink()
     with pytest.raises(NotFoundError, match=f"deft evaluate {run_id} --rows"):
         queries.open_view(workspace, "demo", run_id=run_id)
 
 
 def test_a_damaged_file_says_what_makes_it_again(measured):
     workspace, run_id, _ = measured
-    (workspace.run(run_id) / margins.FILE).write_bytes(b"half")
+    (workspace.run(run_id) / file_names.ROW_MARGINS).write_bytes(b"half")
     with pytest.raises(InputError, match=f"Run `deft evaluate {run_id} --rows`"):
         queries.light_table(queries.open_view(workspace, "demo", run_id=run_id))

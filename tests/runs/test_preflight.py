@@ -250,6 +250,7 @@ def test_facts_of_a_selection(workspace):
     assert (len(found.lengths), found.lengths.truncated) == (found.rows, found.rows)
     assert (found.size.parameters, found.size.hidden, found.scoring_speed, found.scoring_seconds) == (35_040, 8, 310.0, 25.0)
     assert set(found.lengths.prompt) == {12}
+    assert found.max_length == (found.lengths.prompt + found.lengths.longest).max() < 1024  # what cut rows come to, not what was asked for
     full = facts(workspace, source(workspace, "best"), full=True)
     assert (full.rows, full.left_out["not kept by the rule"]) == (79, 0)
 
@@ -263,6 +264,7 @@ def test_a_flipped_row_has_its_lengths_exchanged(workspace):
     after = facts(workspace, source(workspace, "best@2")).lengths
     assert (after.best.tolist(), after.worst.tolist()) == (before.worst.tolist(), before.best.tolist())
     assert after.all.tolist() == before.all.tolist()
+    assert (before.limit, facts(workspace, source(workspace, "best@1")).max_length) == (None, 1024)
 
 
 def scored_ids(workspace):

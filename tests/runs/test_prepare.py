@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ from deft_core.errors import InputError, NotFoundError
 from deft_core.rule import Rule
 from deft_core.runs.prepare import prepare, prepare_control
 from deft_core.runs.spec import Settings, read_run
-from deft_core.workspace import read_json, write_json
+from deft_core.workspace import Workspace, read_json, write_json
+from tests.lm.test_checkpoints import as_nobody
 from tests.runs.made import decide, scored, select
 from tests.score_sets import preferences, write_dataset, write_scores
 
@@ -240,6 +242,29 @@ def test_a_model_folder_that_is_gone(workspace, tmp_path):
     write_json(about, read_json(about) | {"model": str(tmp_path / "gone")})
     select(workspace)
     assert "no such folder" in refused(workspace)
+
+
+def test_a_workspace_that_may_not_be_written_to_is_left_as_it_is(workspace, monkeypatch):
+    scored(workspace)
+    select(workspace)
+    monkeypatch.chdir(workspace.root)  # nobody may not even pass through the folders above
+    workspace.root.chmod(0o555)
+    with as_nobody(), pytest.raises(PermissionError, match="'runs'"):  # of which the command says what, why and what to do
+        prepare(Workspace(Path()), "best", Settings())
+    workspace.root.chmod(0o755)
+    assert not workspace.runs.exists()
+
+
+def test_a_full_disk_says_where(workspace, monkeypatch):
+    scored(workspace)
+    select(workspace)
+    monkeypatch.setattr(
+        pq.ParquetWriter, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "Error writing bytes to file"))
+    )  # pyarrow's
+    with pytest.raises(OSError, match="Error writing bytes to file") as raised:
+        prepare(workspace, "best", Settings())
+    assert Path(raised.value.filename).parent == workspace.runs
+    assert list(workspace.runs.iterdir()) == []
 
 
 def test_nothing_held_out(workspace):

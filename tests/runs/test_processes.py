@@ -110,7 +110,7 @@ def test_stop_stops_and_resume_resumes(workspace):
     start(workspace, folder)
     holding(folder, 2)
     assert launch.stop(workspace, folder.name) == "stopped"
-    assert (read_json(folder / "exit.json")["step"], steps(folder)) == (1, [1])
+    assert (read_json(folder / "exit.json")["step"], monitor.progress(folder).step, steps(folder)) == (1, 1, [1])
     (folder / "go").touch()
     launch.resume(workspace, folder.name, STAND_IN)
     assert ended(folder) == "finished"
