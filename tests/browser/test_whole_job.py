@@ -97,10 +97,13 @@ def save_a_tenth(page: Page, address: str, workspace: Workspace) -> None:
     assert set(selections.kept_rows(workspace, "best")["id"]) == set(highest["id"])
 
 
-def number(page: Page, label: str, value: int) -> None:
+def number(page: Page, label: str, value: int, key: str = "") -> None:
+    """Types a number; with the key it has in the address, waits until the page has taken it: other fields may follow it."""
     field = page.get_by_role("spinbutton", name=label, exact=True)
     field.fill(str(value))
     field.press("Enter")
+    if key:
+        page.wait_for_url(re.compile(rf"[?&]{key}={value}(&|$)"))
     still(page)
     expect(field).to_have_value(str(value))
 
@@ -123,12 +126,12 @@ def start(page: Page, workspace: Workspace) -> tuple[Run, Run]:
     expect(page.get_by_role("heading", name="What will this run do, and does it fit?")).to_be_visible()
     option(page, "steps").click()
     expect(page.get_by_role("spinbutton", name="Steps", exact=True)).to_have_value("18")  # three epochs of 24 rows, four a step
-    number(page, "Steps", STEPS)
-    number(page, "Evaluate every … steps", STEPS)
-    number(page, "Held-out prompts", HELD_OUT)
+    number(page, "Steps", STEPS, "train-steps")
+    number(page, "Evaluate every … steps", STEPS, "train-eval-steps")
+    number(page, "Held-out prompts", HELD_OUT, "train-eval-rows")
     page.get_by_text("More", exact=True).click()
-    number(page, "Rows a step", ROWS_A_STEP)
-    number(page, "Tokens an answer", TOKENS)
+    number(page, "Rows a step", ROWS_A_STEP, "train-rows-per-step")
+    number(page, "Tokens an answer", TOKENS, "train-new-tokens")
     expect(figure(page, "rows")).to_have_text("24")
     expect(figure(page, "steps")).to_have_text(str(STEPS))
     expect(page.get_by_text("2 evaluations on the way")).to_be_visible()
