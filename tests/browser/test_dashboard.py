@@ -16,6 +16,7 @@ from deft_core.preferences import Message, Preference, Response
 from deft_core.queries import light_table, open_view
 from deft_core.reading import visible
 from deft_core.workspace import Workspace, write_json
+from pages.shared.frame import EMPTY_PAGE
 from tests.browser.conftest import WAIT_MILLISECONDS
 from tests.score_sets import preferences, write_dataset, write_demo, write_scores
 
@@ -290,7 +291,9 @@ def test_text_of_a_dataset_is_harmless_and_readable(serve: Serve, page: Page, tm
 
 def unharmed(page: Page) -> None:
     assert page.evaluate("window.hurt") is None
-    assert page.locator("[data-testid=stMain] img, [data-testid=stMain] [data-testid=stHtml] :is(script, svg, b b, i)").count() == 0
+    assert page.locator("[data-testid=stMain] img, [data-testid=stMain] [data-testid=stHtml] :is(svg, b b, i)").count() == 0
+    [script] = page.locator("[data-testid=stMain] script").all_text_contents()
+    assert script == EMPTY_PAGE  # the frame's own, and no other
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     main = page.get_by_test_id("stMain")
     assert main.evaluate("main => main.scrollWidth <= main.clientWidth + 1")
