@@ -22,6 +22,7 @@ NAMES = {  # role: what it is called behind "than"
     "random": "random of the same size",
     "full": "the full set",
     "unguided": "the same rows without guidance",
+    "run": "the run it is held against",
     BASE: "its base model",
 }
 DECIDES, _POINTS = "accuracy_implicit", ("accuracy_implicit", "accuracy_logp", "win_rate")  # shares, told in points of a hundred
@@ -45,7 +46,7 @@ def words(comparison: Comparison, roles: Mapping[str, str] | None = None) -> str
 
 
 def beside_others(comparison: Comparison, roles: Mapping[str, str] | None = None) -> list[Verdict]:
-    """Random controls first, then the full set, runs without guidance, other runs; the base only where there is nothing else."""
+    """In the order of NAMES, then runs without a role; the base only where there is nothing else."""
     known, order = {BASE: BASE} | dict(roles or {}), [*NAMES, ""]
     first, *others = comparison.runs
     others = [other for other in others if other != BASE] or others

@@ -184,6 +184,13 @@ def test_a_finished_run_has_its_verdict_on_top(group: list[Path]) -> None:
     assert address(app, "compare") == ["best", "control"]
 
 
+def test_a_finished_control_has_its_verdict_beside_its_run(group: list[Path]) -> None:
+    app = opened("runs", run="control")
+    assert "Worse than the run it is held against: accuracy_implicit -" in words(app)
+    press(app, "Compare with the best")
+    assert address(app, "compare") == ["control", "best"]
+
+
 def test_a_control_that_is_not_evaluated_yet_is_waited_for(group: list[Path]) -> None:
     (group[1] / "evaluation.json").unlink()
     found = words(opened("runs", run="best"))

@@ -61,6 +61,11 @@ def test_a_run_that_is_no_control_goes_by_its_name():
     assert verdict.words(beside((-0.1, -0.2, -0.05))).startswith("Better than control: accuracy_implicit +10.0 points, ")
 
 
+def test_a_control_is_told_beside_its_run():
+    found = beside((-0.1, -0.2, -0.05))
+    assert verdict.words(found, {"control": "run"}).startswith("Better than the run it is held against: accuracy_implicit +10.0 points, ")
+
+
 def test_without_common_prompts_nothing_is_told():
     (found,) = verdict.beside_others(Comparison(("best", "control"), (line("accuracy_implicit", "best", 0.6),), ()), ROLES)
     assert (found.state, "too few held-out prompts" in found.words) == ("unknown", True)
