@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from deft_core.terminal import print_rows, print_values, printable
 __all__ = ["app"]
 
 app = typer.Typer()
-run = typer.Typer(no_args_is_help=True, help="Show, follow, stop, resume or delete a run.")
+run = typer.Typer(no_args_is_help=True, help="Show, follow, stop, resume or delete a run; take one to another machine and back.")
 app.add_typer(run, name="run")
 
 RunId = Annotated[str, typer.Argument(help="A run, as `deft runs` lists it.")]
@@ -127,6 +128,37 @@ def _report(context: typer.Context, run_id: str, status: str, as_json: bool) -> 
     from deft_core.runs import monitor
 
     print_values({"run": run_id, "status": status, "step": monitor.progress(context.obj.run(run_id)).step}, as_json)
+
+
+@run.command("pack")
+def pack(
+    context: typer.Context,
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="One run or several, as `deft runs` lists them.")],
+    to: Annotated[Path | None, typer.Option(help="The file to write; else <run-id>.tar in the current folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write runs to one file, to run or to keep elsewhere; what has finished goes without its checkpoints."""
+    from deft_core.runs import archive
+
+    target = to or Path(f"{run_ids[0]}.tar")
+    archive.pack(context.obj, run_ids, target)
+    print_values({"runs": run_ids, "path": str(target), "bytes": target.stat().st_size}, as_json)
+
+
+@run.command("unpack")
+def unpack(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file that `deft run pack` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of runs that were started here too.")] = False,
+    model: Annotated[str | None, typer.Option(help="What the model is called here: a folder or a Hub id, with the same weights.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put packed runs into this workspace: `deft run resume` starts those that have not finished."""
+    from deft_core.runs import archive, monitor
+
+    found = archive.unpack(context.obj, source, replace_runs=replace, model=model)
+    status = {run_id: monitor.status(context.obj.run(run_id)) for run_id in found}
+    print_values({"runs": found, "status": status}, as_json)
 
 
 @run.command("delete")

@@ -50,6 +50,9 @@ def train(
     preflight: Annotated[
         bool, typer.Option("--preflight", help="Start nothing: say what the run would take, and whether it fits.")
     ] = False,
+    later: Annotated[
+        bool, typer.Option("--later", help="Start nothing: make the run folder, for `deft run resume` or `deft run pack`.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow it until it has ended; it goes on whatever becomes of this command.")
     ] = False,
@@ -74,13 +77,15 @@ def train(
         }
         | dict(_setting(text) for text in other or [])
     )
+    if later and wait:
+        raise InputError("--later or --wait", "both", "A run that is not started cannot be followed: leave one of them out.")
     if preflight:
         from deft_core.commands.preflight import say
 
         say(context.obj, selection, settings, as_json)
         return
     group = groups.prepare_group(context.obj, selection, settings, control or [], name=name)
-    for run_id in group.runs:
+    for run_id in () if later else group.runs:
         launch.start(context.obj, run_id)
     folders = [context.obj.run(run_id) for run_id in group.runs]
     if wait:

@@ -1,4 +1,4 @@
-"""`deft train`, `deft runs`, `deft run show|log|stop|resume|delete`."""
+"""`deft train`, `deft runs`, `deft run show|log|stop|resume|pack|unpack|delete`."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from deft_core import cli
 from deft_core.commands import train
 from deft_core.runs import device, launch, metrics, monitor, queue
 from deft_core.runs.spec import Settings, read_run
-from deft_core.workspace import read_json, write_json
+from deft_core.workspace import Workspace, read_json, write_json
 from tests.runs.made import a_run, scored, select, until
 from tests.test_cli import deft, failing
 
@@ -87,6 +87,27 @@ def test_preflight_starts_nothing_and_says_what_it_would_take(best, capsys, monk
     monkeypatch.setattr(device, "free_disk_bytes", lambda folder: 1.0)
     code, err = failing(capsys, monkeypatch, "--workspace", best.root, "train", "best", "--preflight")
     assert (code, "of disk" in err) == (1, True)
+
+
+def test_a_run_is_made_here_goes_on_elsewhere_and_comes_back(best, tmp_path):
+    made = deft(best, "train", "best", "--control", "random", "--later")
+    assert (made["status"], len(made["group"])) == ("stopped", 2)
+    elsewhere, runs = Workspace(tmp_path / "elsewhere"), tuple(made["group"])
+    packed = deft(best, "run", "pack", *runs, "--to", str(tmp_path / "there.tar"))
+    assert packed == {"runs": list(runs), "path": str(tmp_path / "there.tar"), "bytes": (tmp_path / "there.tar").stat().st_size}
+    assert deft(elsewhere, "run", "unpack", str(tmp_path / "there.tar")) == {"runs": list(runs), "status": dict.fromkeys(runs, "stopped")}
+    for run_id in runs:
+        deft(elsewhere, "run", "resume", run_id)
+    until(lambda: {monitor.status(elsewhere.run(run_id)) for run_id in runs} == {"finished"})
+    deft(elsewhere, "run", "pack", *runs, "--to", str(tmp_path / "back.tar"))
+    assert deft(best, "run", "unpack", str(tmp_path / "back.tar"))["status"] == dict.fromkeys(runs, "finished")
+    assert metrics.read(best.run(runs[0])) == metrics.read(elsewhere.run(runs[0]))
+
+
+def test_a_run_that_is_not_started_cannot_be_waited_for(best, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", best.root, "train", "best", "--later", "--wait")
+    assert (code, "leave one of them out" in err) == (1, True)
+    assert deft(best, "runs") == {"runs": []}
 
 
 def test_any_other_setting_can_be_given(best):
