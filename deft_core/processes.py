@@ -1,7 +1,8 @@
 """Processes that outlive the one that started them: who they are, whether they live, how they are started.
 
 A process is named by its pid and the time of its creation, so that a pid the system has given away again is never mistaken for it. That
-time is counted from the start of the machine: psutil's is of the day, and moves when somebody sets the clock.
+time is counted from the start of the machine: psutil's is of the day, and moves when somebody sets the clock. Of a process on another
+machine, whose folder is shared or copied here as it goes on, nothing is known but what it writes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -20,17 +22,19 @@ import psutil
 
 from deft_core import file_names
 
-__all__ = ["alive", "identity", "machine", "start_detached", "start_scoring", "started_at", "status_of"]
+__all__ = ["SILENT_SECONDS", "alive", "elsewhere", "identity", "lives", "machine", "start_detached", "start_scoring", "started_at"]
 
 _TOLERANCE_SECONDS = 0.05  # creation times are read from clock ticks; two processes of one pid lie further apart
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _STARTTIME = 22 - 3  # of /proc/<pid>/stat (proc(5), from 1), of what follows the name in brackets
 _BOOT_SECONDS = 1e8  # between two starts of the machine: more than one runs for
+SILENT_SECONDS = 600.0  # without a word in the copy of its status: a process on another machine is taken for gone
 
 
-def identity() -> dict[str, Any]:
-    """`pid` and `started` (see `started_at`) of this process, as they stand in a status file."""
-    return {"pid": os.getpid(), "started": started_at(os.getpid())}
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """`pid`, `started` (see `started_at`) and `machine` of a process here, else of this one, as they stand in a status file."""
+    pid = os.getpid() if pid is None else pid
+    return {"pid": pid, "started": started_at(pid), "machine": machine()}
 
 
 def started_at(pid: int) -> float:
@@ -58,12 +62,16 @@ def alive(pid: int, started: float) -> bool:
         return False
 
 
-def status_of(status: Mapping[str, Any]) -> str:
-    """The state of a status file: what it says when it is final, else running or lost by the process behind it."""
-    state = str(status.get("state", "lost"))
-    if state != "running":
-        return state
-    return "running" if alive(int(status["pid"]), float(status["started"])) else "lost"
+def elsewhere(said: Mapping[str, Any]) -> bool:
+    """Whether the process that a status file names is another machine's."""
+    return bool(said.get("machine", machine()) != machine())
+
+
+def lives(said: Mapping[str, Any], file: Path) -> bool:
+    """Whether the process that a status file names runs; another machine's, whether the file has changed lately."""
+    if elsewhere(said):
+        return time.time() - file.stat().st_ctime < SILENT_SECONDS
+    return alive(int(said["pid"]), float(said["started"]))
 
 
 def start_detached(arguments: Sequence[str], log: Path) -> int:

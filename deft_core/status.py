@@ -25,7 +25,8 @@ def read_status(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     status = read_json(path)
-    return status | {"state": processes.status_of(status)}
+    state = str(status.get("state", "lost"))
+    return status | {"state": "lost" if state == "running" and not processes.lives(status, path) else state}
 
 
 def duration(seconds: float) -> str:

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
 
-from deft_core.processes import alive, identity, start_detached, started_at, status_of
+from deft_core.processes import SILENT_SECONDS, alive, identity, start_detached, started_at
 from deft_core.status import Pace, Status, duration, read_status
+from deft_core.workspace import write_json
 
 
 def test_this_process_is_alive_and_one_with_its_pid_but_another_start_is_not():
@@ -33,21 +35,31 @@ def test_a_process_that_is_gone_has_no_start():
         started_at(child.pid)
 
 
-def test_a_killed_process_is_lost_even_before_it_is_reaped():
+def test_a_killed_process_is_lost_even_before_it_is_reaped(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    status = {"state": "running", "pid": child.pid, "started": started_at(child.pid)}
-    assert status_of(status) == "running"
+    write_json(tmp_path / "status.json", identity(child.pid) | {"state": "running"})
+    assert read_status(tmp_path)["state"] == "running"
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, still a zombie
     assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
-    assert status_of(status) == "lost"
+    assert read_status(tmp_path)["state"] == "lost"
     child.communicate()
-    assert status_of(status) == "lost"
+    assert read_status(tmp_path)["state"] == "lost"
 
 
-def test_final_states_are_believed():
-    assert status_of({"state": "finished", "pid": 1, "started": 0}) == "finished"
-    assert status_of({}) == "lost"
+def test_final_states_are_believed(tmp_path):
+    write_json(tmp_path / "status.json", {"state": "finished", "pid": 1, "started": 0})
+    assert read_status(tmp_path)["state"] == "finished"
+    write_json(tmp_path / "status.json", {})
+    assert read_status(tmp_path)["state"] == "lost"
+
+
+def test_a_process_of_another_machine_lives_as_long_as_its_file_changes(tmp_path, monkeypatch):
+    write_json(tmp_path / "status.json", {"state": "running", "pid": os.getpid(), "started": 0.0, "machine": "another"})
+    assert read_status(tmp_path)["state"] == "running", "no pid of this machine says anything"
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + SILENT_SECONDS + 1)
+    assert read_status(tmp_path)["state"] == "lost"
 
 
 def test_a_detached_process_has_its_own_session_and_writes_to_its_log(tmp_path):

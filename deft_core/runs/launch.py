@@ -8,13 +8,14 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
 
 from deft_core import file_names
 from deft_core.errors import InputError
-from deft_core.processes import start_detached, started_at
+from deft_core.processes import identity, machine, start_detached
 from deft_core.runs import monitor, queue
 from deft_core.runs.spec import read_run
 from deft_core.workspace import Workspace, read_json, write_json
@@ -40,7 +41,7 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
         entries.pop(run_id, None)  # of a process that has said its last word but is not gone yet
         pid = start_detached(["-m", worker, str(folder.resolve())], folder / file_names.LOG)
         try:
-            queue.enlist(entries, folder, run, {"pid": pid, "started": _started(pid)})
+            queue.enlist(entries, folder, run, _identity(pid))
         except OSError:  # a full disk: what is said not to have started has not
             with suppress(psutil.NoSuchProcess):
                 _kill(psutil.Process(pid))
@@ -48,10 +49,10 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
     return pid
 
 
-def _started(pid: int) -> float:
-    with suppress(psutil.NoSuchProcess):  # it may have ended already
-        return started_at(pid)
-    return 0.0
+def _identity(pid: int) -> dict[str, Any]:
+    with suppress(psutil.NoSuchProcess):
+        return identity(pid)
+    return {"pid": pid, "started": 0.0, "machine": machine()}  # it has ended already
 
 
 def resume(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
@@ -78,6 +79,9 @@ def stop(workspace: Workspace, run_id: str, grace_seconds: float = GRACE_SECONDS
 def _asked(folder: Path) -> psutil.Process:
     """The run's process, after SIGTERM."""
     state = monitor.status(folder)
+    if state in monitor.LIVE and monitor.is_elsewhere(folder):
+        remedy = f"Stop it there: `deft run stop {folder.name}`, or as that machine's queue has it."
+        raise InputError("a run of this machine", f"{folder.name}, which is {state} on another one", remedy)
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(read_json(folder / file_names.STATUS)["pid"]) if state in monitor.LIVE else None
         if process and monitor.status(folder) in monitor.LIVE:  # still the same process

@@ -1,7 +1,7 @@
 """What a run is doing, told from the files in its folder and from whether its process lives. Reads only, and loads nothing heavy.
 
 finished | stopped | failed    exit.json says so, in the words of the process that status.json names
-queued | running               status.json says so, and that process (pid and start time) lives
+queued | running               status.json says so, and that process (pid and start time) lives; another machine's, as far as one can tell
 stopped                        a stop was asked for and the process is gone; or there never was one
 lost                           the process is gone without a word: killed, out of memory, a full disk, the machine switched off
 """
@@ -19,13 +19,13 @@ import psutil
 
 from deft_core import file_names
 from deft_core.errors import DeftError
-from deft_core.processes import alive
+from deft_core.processes import alive, elsewhere, lives
 from deft_core.runs import labels
 from deft_core.runs.labels import Labels
 from deft_core.runs.spec import Run, read_run
 from deft_core.workspace import Workspace, read_json
 
-__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "last_words", "listing", "log_tail"]
+__all__ = ["LIVE", "STATES", "Listed", "Listing", "Progress", "is_elsewhere", "last_words", "listing", "log_tail"]
 __all__ += ["listed", "progress", "status", "suspended"]
 
 STATES = ("queued", "running", "finished", "stopped", "failed", "lost")
@@ -67,7 +67,7 @@ def status(folder: Path) -> str:
     said = _read(folder / file_names.STATUS)
     if exit_ := _exit(folder, said):
         return str(exit_["state"])
-    if said and alive(int(said["pid"]), float(said["started"])):
+    if said and lives(said, folder / file_names.STATUS):
         return str(said["state"])
     return "lost" if said and not (folder / file_names.STOP).is_file() else "stopped"
 
@@ -95,12 +95,18 @@ def progress(folder: Path) -> Progress:
     return Progress(*counted, str(said.get("phase", "")) if live else "", float(said.get("seconds", 0.0)), left, rate, *phase)
 
 
+def is_elsewhere(folder: Path) -> bool:
+    """Whether the run's newest process is another machine's: what stands here is what has been copied, and nobody here can stop it."""
+    return elsewhere(_read(folder / file_names.STATUS))
+
+
 def suspended(folder: Path) -> bool:
     """Whether a signal (SIGSTOP, Ctrl-Z) holds the process of a run that lives: it does nothing until another one lets it go on."""
     said = _read(folder / file_names.STATUS)
     with suppress(psutil.NoSuchProcess):
         return (
             bool(said)
+            and not elsewhere(said)
             and alive(int(said["pid"]), float(said["started"]))
             and psutil.Process(int(said["pid"])).status() == psutil.STATUS_STOPPED
         )
@@ -111,6 +117,11 @@ def last_words(folder: Path) -> tuple[str, str] | None:
     """(what happened, what to do) of a run that ended otherwise than it should; None where there is nothing to say."""
     state, exit_ = status(folder), _exit(folder, _read(folder / file_names.STATUS))
     again = f"`deft run resume {folder.name}` goes on from its last checkpoint."
+    if state == "lost" and is_elsewhere(folder):
+        return (
+            "it ran on another machine, from which nothing has come for ten minutes",
+            "Look there; or bring its folder here, and resume it.",
+        )
     if state == "lost":
         return "its process is gone without a word: killed, out of memory, without room on the disk, or the machine was switched off", again
     if state == "stopped" and not exit_:

@@ -66,6 +66,8 @@ def _words(workspace: Workspace, one: Listed, curves: Curves | None) -> None:
     elif one.status == "running":
         counted = f", {done.done:,} of {done.total:,}" if done.done is not None and done.total and done.phase != "training" else ""
         st.caption(f":material/sync: {widgets.plain(done.phase)}{counted}{_silence(workspace, one)}")
+        if monitor.is_elsewhere(folder):
+            st.caption(":material/cloud_sync: It runs on another machine: what stands here is what has been copied from there.")
     elif words := monitor.last_words(folder):
         message, remedy = words
         advice = "" if remedy.startswith("`deft run resume") else f"{widgets.prose(remedy)}\n\n"
@@ -103,9 +105,9 @@ def _silence(workspace: Workspace, one: Listed) -> str:
 def _actions(workspace: Workspace, one: Listed) -> None:
     live = one.status in monitor.LIVE
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if live:
+        if live and not monitor.is_elsewhere(workspace.run(one.run_id)):
             _stop(workspace, one)
-        elif one.status != "finished":
+        elif not live and one.status != "finished":
             st.button("Resume", type="primary", icon=":material/play_arrow:", on_click=_resume, args=(workspace, one.run_id))
         _clone(one)
         _label(workspace, one)
@@ -159,7 +161,7 @@ def _label(workspace: Workspace, one: Listed) -> None:
 def delete(workspace: Workspace, one: Listed) -> None:
     """With a second click."""
     if one.status in monitor.LIVE:
-        st.button("Delete", icon=":material/delete:", disabled=True, help="Stop it first.")
+        st.button("Delete", icon=":material/delete:", disabled=True, help="It has to end first.")
         return
     with st.popover("Delete", icon=":material/delete:"):
         st.text("Its checkpoints, its model and its curves go with it, for good.")

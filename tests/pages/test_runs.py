@@ -241,6 +241,14 @@ def test_a_live_run_is_stopped_in_the_background(workspace: Workspace, runs: Mod
     assert asked == [("live",), again, ("live", 0.0), again]
 
 
+def test_a_run_of_another_machine_has_nothing_to_stop_it_with(workspace: Workspace, runs: ModuleType) -> None:
+    folder = live(runs, workspace)
+    write_json(folder / "status.json", read_json(folder / "status.json") | {"machine": "another"})
+    app = opened("runs", run="live")
+    assert "It runs on another machine: what stands here is what has been copied from there." in words(app)
+    assert not {"Stop", "Resume"} & {button.label for button in app.button}
+
+
 def test_a_run_is_named_tagged_and_noted(group: list[Path]) -> None:
     app = opened("runs", run="best")
     widget(app, "text_input", "Name").set_value("a better name")

@@ -4,15 +4,17 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psutil
 import pytest
 
-from deft_core.errors import DeftError
+from deft_core.errors import DeftError, InputError
+from deft_core.processes import SILENT_SECONDS, identity
 from deft_core.runs import launch, monitor, queue
-from deft_core.workspace import Workspace
+from deft_core.workspace import Workspace, write_json
 from tests.runs.made import a_run, until
 from tests.runs.test_processes import STAND_IN, ended, holding, nobody_is_left, plan, start, steps  # noqa: F401  (a fixture)
 
@@ -135,3 +137,19 @@ def test_what_is_said_not_to_have_started_has_no_process(workspace, monkeypatch)
     until(lambda: gone(pids[0]))
     assert monitor.status(folder) == "stopped"
     assert monitor.last_words(folder)[0] == "it was never started"
+
+
+def test_a_run_of_another_machine_is_watched_and_left_alone(workspace, monkeypatch):
+    folder = a_run(workspace)
+    said = identity() | {"state": "running", "phase": "training", "step": 2, "of": 5, "seconds": 9.0, "machine": "another"}
+    write_json(folder / "status.json", said)
+    assert (monitor.status(folder), monitor.progress(folder).step, monitor.is_elsewhere(folder)) == ("running", 2, True)
+    assert not monitor.suspended(folder)
+    with pytest.raises(InputError, match=r"which is running on another one\. Stop it there"):
+        launch.ask_to_stop(workspace, folder.name)  # the pid is this test's
+    with pytest.raises(InputError, match="which is running"):
+        launch.resume(workspace, folder.name)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + SILENT_SECONDS + 1)
+    assert monitor.status(folder) == "lost"
+    assert monitor.last_words(folder)[0] == "it ran on another machine, from which nothing has come for ten minutes"
