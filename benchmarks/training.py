@@ -1,6 +1,6 @@
 """Pairs a second and peak memory of a training run, beside TRL's DPOTrainer on the same rows in the same order.
 
-    python benchmarks/training.py [--quick] [--json]
+    python benchmarks/training.py [--quick] [--json] [--sweep]
 
 The rows are drawn from a preference set, scored, saved as a selection and prepared as a run, as `deft train` does. Then each arm trains
 one epoch of DPO in a process of its own (so that peak memory is its own), AdamW in float32, the same steps of 4 rows; all take turns for
@@ -11,7 +11,7 @@ trl         DPOTrainer with precomputed reference log-probabilities, whose compu
 trl-in-step DPOTrainer with its reference model in memory, asked at each step: its defaults.
 
 Both peers run without gradient checkpointing, with TRL's own fused and chunked LM head, at the micro-batch that is fastest for them on
-a CPU (--trl-batch for another; what a step has beyond it is accumulated).
+a CPU (--trl-batch for another; what a step has beyond it is accumulated). --sweep: ours alone, with several limits of tokens a forward.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ from bare_runs import DATASET, ROOT, prepared, train
 
 from deft_core import DEFAULT_MODEL
 from deft_core.rule import Rule
-from deft_core.runs.spec import Settings, read_run
+from deft_core.runs.spec import Settings, read_run, write_run
 from deft_core.workspace import Workspace
 
 ARMS = ("ours", "trl", "trl-in-step")
 STEP_ROWS = 4
+SWEEP = (256, 512, 1024, 2048)  # padded tokens of a forward
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl-batch", type=int, default=1, help="pairs in a micro-batch")
+    parser.add_argument("--sweep", action="store_true", help="ours with several limits of tokens a forward")
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -61,6 +64,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         run = ready(options, Path(folder))
+        if options.sweep:
+            sweep(options, run)
+            return
         rounds = [{arm: child(options, arm, run) for arm in ARMS} for _ in range(options.rounds)]
     report(options, rounds)
 
@@ -87,6 +93,17 @@ def child(options: argparse.Namespace, arm: str, run: Path) -> dict[str, Any]:
         sys.exit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def sweep(options: argparse.Namespace, run: Path) -> None:
+    about, found = read_run(run), dict[int, list[dict[str, Any]]]()
+    for _ in range(options.rounds):
+        for tokens in SWEEP:
+            write_run(run, replace(about, settings=replace(about.settings, accumulation_tokens=tokens)))
+            found.setdefault(tokens, []).append(child(options, "ours", run))
+    for tokens, rounds in found.items():
+        seconds, memory = (statistics.median(one[key] for one in rounds) for key in ("steps", "memory_mb"))
+        print(f"{tokens:>6} tokens a forward{options.rows / seconds:>10.3f} pairs/s{memory:>8.0f} MB")
 
 
 def trl(options: argparse.Namespace) -> dict[str, Any]:

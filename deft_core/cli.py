@@ -149,20 +149,23 @@ def score(
     limit: Limit = None,
     batch_tokens: BatchTokens = None,
     max_length: MaxLength = 1024,
+    share: Annotated[
+        bool, typer.Option("--share", help="Beside a process that scores the same set: take parts of its work, instead of following it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score every response with a language model; goes on where an earlier run stopped."""
-    _score(context.obj, name, {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}, as_json)
+    _score(context.obj, name, {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}, as_json, share)
 
 
-def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool) -> None:
+def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool, share: bool = False) -> None:
     from deft_core.lm.score_settings import ScoreSettings
 
     asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported
     from deft_core.lm import score_set
 
     with ProgressLine() as line:
-        report = score_set.score(workspace, name, asked, line.show)
+        report = score_set.score(workspace, name, asked, line.show, share=share)
     if report.pairs < rows:
         say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)

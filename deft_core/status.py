@@ -90,6 +90,11 @@ class Pace:
         self.began = time.monotonic()
         status.update(phase="scoring", done=done, total=total, truncated=truncated)
 
+    def found(self, done: int, truncated: int) -> None:
+        """What is done, others' work included."""
+        self.done, self.truncated = done, truncated
+        self.add(0, 0, 0)
+
     def add(self, pairs: int, tokens: int, truncated: int) -> None:
         self.done += pairs
         self.tokens += tokens
@@ -102,5 +107,5 @@ class Pace:
             tokens=self.earlier_tokens + self.tokens,
             pairs_per_second=round(rate, 3),
             tokens_per_second=round(self.tokens / seconds, 1),
-            seconds_left=round((self.total - self.done) / rate, 1),
+            seconds_left=round((self.total - self.done) / rate, 1) if rate else None,
         )

@@ -2,7 +2,8 @@
 
 Rows are taken in the order of their ids, which are content hashes, so every part is a random sample and early histograms
 are representative. Parts start small and double; their bounds depend on the number of rows alone. A part counts when
-its Parquet file is there; its pooled vectors are written before it.
+its Parquet file is there; its pooled vectors are written before it. Whoever works on a part holds its lock, so any number of
+processes may work on one set; a process that is killed lets go of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from deft_core import file_names
@@ -24,10 +26,12 @@ from deft_core.lm.scoring import ResponseScore
 from deft_core.lm.tokens import TokenRow
 from deft_core.workspace import replace_atomically
 
-__all__ = ["missing_parts", "ordered_ids", "part_bounds", "rows_done", "rows_of"]
-__all__ += ["save_array", "score_columns", "truncated_rows", "write_part"]
+__all__ = ["Part", "forget_locks", "missing_parts", "ordered_ids", "part_bounds", "rows_done", "rows_of"]
+__all__ += ["save_array", "score_columns", "taken", "truncated_rows", "write_part"]
 
+Part = tuple[int, int, int]  # its number, and its rows in the order of ids: from, to (not included)
 _FIRST, _LARGE = 16, 256
+_LOCK, _LOCKS = ".part-{:05d}.lock", ".part-*.lock"
 
 _LIGHT = [(name, pa.float64()) for name in ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")]
 _LIGHT += [(f"{prefix}logp_{side}", pa.float64()) for prefix in ("", "mean_") for side in ("chosen", "rejected", "margin")]
@@ -76,21 +80,40 @@ def truncated_rows(folder: Path, without: Collection[int] = ()) -> int:
     return sum(int(pc.sum(pc.greater(column, 0)).as_py() or 0) for column in columns)
 
 
-def missing_parts(folder: Path, all_rows: int, wanted: int) -> list[tuple[int, int, int]]:
+def missing_parts(folder: Path, all_rows: int, wanted: int) -> list[Part]:
     """(part, start, end) still to be scored for the first `wanted` rows; one that a limit cut short is scored again whole."""
     bounds = [(k, start, min(end, wanted)) for k, (start, end) in enumerate(part_bounds(all_rows)) if start < wanted]
     return [(k, start, end) for k, start, end in bounds if _rows_in(_part(folder, k)) < end - start]
 
 
-def rows_of(pairs: Path, ids: list[str], missing: list[tuple[int, int, int]]) -> Iterator[tuple[int, dict[str, list[Any]]]]:
-    """(part number, its rows in id order as columns) for each missing part, one scan of the file a part."""
-    data = pads.dataset(pairs)
-    for k, start, end in missing:
-        wanted = (pc.field("id") >= ids[start]) & (pc.field("id") <= ids[end - 1])
-        rows = data.to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id").to_pydict()
-        if rows["id"] != ids[start:end]:
-            raise InputError(f"the rows of {pairs} as they were when scoring began", "others", "Score the dataset that took its place.")
-        yield k, rows
+def taken(folder: Path, all_rows: int, wanted: int) -> Iterator[Part]:
+    """The missing parts that nobody works on, each held while the caller does; those of others are passed over."""
+    for k, start, end in missing_parts(folder, all_rows, wanted):
+        lock = FileLock(folder / _LOCK.format(k))
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        with held:
+            if _rows_in(_part(folder, k)) < end - start:  # nobody was quicker
+                yield k, start, end
+
+
+def forget_locks(folder: Path) -> None:
+    """Once no part is missing."""
+    for path in folder.glob(_LOCKS):
+        path.unlink(missing_ok=True)
+
+
+def rows_of(pairs: Path, ids: list[str]) -> dict[str, list[Any]]:
+    """These rows in the order of their ids, as columns, by one scan of the file. `ids` are sorted, and no other lies between them."""
+    wanted = (pc.field("id") >= ids[0]) & (pc.field("id") <= ids[-1])
+    rows: dict[str, list[Any]] = (
+        pads.dataset(pairs).to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id").to_pydict()
+    )
+    if rows["id"] != ids:
+        raise InputError(f"the rows of {pairs} as they were when scoring began", "others", "Score the dataset that took its place.")
+    return rows
 
 
 def score_columns(ranks: list[int], row: TokenRow, scores: list[ResponseScore]) -> dict[str, Any]:

@@ -1,18 +1,19 @@
 """A score set: begun once (count tokens, form d, check the layout), then scored part by part, resumed wherever it stopped.
 
 A resumed set runs the same batches as an uninterrupted one, of its own `batch_tokens`, so its scores are the same bits.
-One process writes a set at a time; a second one follows its progress and then finds the work done.
+One process leads: it begins the set, says how far it is, and ends it. A second one follows its progress and then finds the work done; or,
+where it is asked to share the work, scores parts that nobody has, and takes the lead where the first one is gone.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import AcquireReturnProxy, FileLock, Timeout
@@ -22,8 +23,9 @@ from deft_core.errors import InputError, ModelError
 from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
 from deft_core.lm import models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
+from deft_core.lm.part_scorer import PartScorer
+from deft_core.lm.score_parts import Part
 from deft_core.lm.score_settings import ScoreSettings
-from deft_core.lm.scoring import ResponseScore, Scorer
 from deft_core.lm.tokens import TokenRow, token_bytes, token_rows
 from deft_core.status import Pace, Say, Status, read_status
 from deft_core.workspace import Workspace, read_json, replace_atomically, write_json
@@ -31,6 +33,7 @@ from deft_core.workspace import Workspace, read_json, replace_atomically, write_
 __all__ = ["ScoreReport", "ScoreSettings", "score"]
 
 _COUNT_ROWS = 2048  # rows tokenised at a time while counting
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class ScoreReport:
     layout: str
 
 
-def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = lambda _: None) -> ScoreReport:
-    """Score a dataset, or what is left of it.
+def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = lambda _: None, *, share: bool = False) -> ScoreReport:
+    """Score a dataset, or what is left of it; with `share` beside a process that does so already.
 
     What happens before the score set is known (finding the model) stands in the status of the dataset's scores folder.
     """
@@ -65,9 +68,11 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     about["score_id"] = f"{models.short_name(settings.model)}-{blake2b(identity.encode(), digest_size=4).hexdigest()}"
     target = workspace.score_set(name, about["score_id"])
     target.mkdir(exist_ok=True)
+    rows = int(info["rows_kept"])
+    wanted = min(settings.limit or rows, rows)
+    if share:
+        _help(workspace.pairs(name), target, folder, settings, wanted, say)
     with _writer_lock(target, say):
-        rows = int(info["rows_kept"])
-        wanted = min(settings.limit or rows, rows)
         if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
         if score_parts.missing_parts(target, rows, wanted):
@@ -87,10 +92,36 @@ def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
         try:
             return lock.acquire(timeout=1)
         except Timeout:
-            status = read_status(target) or {}
-            phase = status.get("phase", "starting")
-            words = f"process {status.get('pid', '?')} is at work on this score set: {phase}"
-            say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
+            _say_of_leader(target, say, "is at work on this score set")
+
+
+def _say_of_leader(target: Path, say: Say, doing: str) -> None:
+    status = read_status(target) or {}
+    phase = status.get("phase", "starting")
+    words = f"process {status.get('pid', '?')} {doing}: {phase}"
+    say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
+
+
+def _help(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, wanted: int, say: Say) -> None:
+    """While another process leads: scores parts that nobody has, until there is none to be had. Returns at once where nobody leads."""
+    lock, scorer = FileLock(target / ".lock"), None
+    while not _free(lock):
+        if not (target / file_names.SCORE).is_file():
+            _say_of_leader(target, say, "begins this score set")
+            time.sleep(_POLL_SECONDS)
+            continue
+        scorer = scorer or PartScorer(pairs, target, models.load(settings.model, folder))
+        for part in score_parts.taken(target, len(scorer.ids), wanted):
+            scorer.score(part, lambda *_: _say_of_leader(target, say, "leads, this one helps"))
+        return
+
+
+def _free(lock: FileLock) -> bool:
+    try:
+        with lock.acquire(blocking=False):
+            return True
+    except Timeout:
+        return False
 
 
 def _check_batches(target: Path, settings: ScoreSettings) -> None:
@@ -188,22 +219,24 @@ def _known(ids: list[int], vocabulary: int) -> list[int]:
 
 
 def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, status: Status) -> None:
-    about = read_json(target / file_names.SCORE)
-    d = discrepancy.read_table(target)["d"].to_numpy(np.float64)
-    scorer = Scorer(lm, d, about["layout"], about["batch_tokens"], about["own_logits"])
-    ids = score_parts.ordered_ids(pairs)
-    missing = score_parts.missing_parts(target, len(ids), wanted)
-    done = wanted - sum(end - start for _, start, end in missing)
-    pace = Pace(status, done, wanted, score_parts.truncated_rows(target, [k for k, _, _ in missing]), int(status.before.get("tokens", 0)))
-    for k, rows in score_parts.rows_of(pairs, ids, missing):
-        row_tokens = token_rows(lm.tokenizer, rows["prompt"], rows["responses"], min(about["max_length"], lm.longest))
-        scores: list[list[ResponseScore]] = [[] for _ in row_tokens]
-        for indices, found in scorer.score_batches(row_tokens):
-            batch = [row_tokens[i] for i in indices]
-            for i, row_scores in zip(indices, found, strict=True):
-                scores[i] = row_scores
-            pace.add(len(batch), sum(map(TokenRow.input_tokens, batch)), sum(row.removed > 0 for row in batch))
-        score_parts.write_part(target, k, rows, row_tokens, scores)
+    scorer = PartScorer(pairs, target, lm)
+    rows = len(scorer.ids)
+    missing = score_parts.missing_parts(target, rows, wanted)
+    truncated = score_parts.truncated_rows(target, [k for k, _, _ in missing])
+    pace = Pace(status, _scored(wanted, missing), wanted, truncated, int(status.before.get("tokens", 0)))
+    while missing:
+        for part in score_parts.taken(target, rows, wanted):
+            scorer.score(part, pace.add)
+        missing = score_parts.missing_parts(target, rows, wanted)
+        if (done := _scored(wanted, missing)) != pace.done:
+            pace.found(done, score_parts.truncated_rows(target))
+        if missing:  # others work on them
+            time.sleep(_POLL_SECONDS)
+    score_parts.forget_locks(target)
+
+
+def _scored(wanted: int, missing: list[Part]) -> int:
+    return wanted - sum(end - start for _, start, end in missing)
 
 
 def _report(target: Path) -> ScoreReport:

@@ -34,7 +34,7 @@ from deft_core.lm.train_step import TrainStep, auto_omega
 from deft_core.lm.trainer import Interrupted, RunTrainer
 from deft_core.processes import machine
 from deft_core.runs import metrics
-from deft_core.runs.spec import Run, read_run
+from deft_core.runs.spec import Run, Settings, read_run
 from deft_core.status import Say
 from deft_core.workspace import read_json, write_json
 
@@ -72,7 +72,11 @@ def train(folder: Path, *, should_stop: Callable[[], bool], say: Say, evaluation
                 raise
             trainer = stages.trainer
             at, step = (trainer.at, trainer.state.global_step + 1) if trainer else (None, 1)
-            raise out_of_memory(at, step, run.settings.accumulation_tokens) from error
+            raise out_of_memory(at, step, _tokens_a_forward(run.settings, args)) from error
+
+
+def _tokens_a_forward(settings: Settings, args: TrainingArguments) -> int:
+    return settings.tokens_a_forward("cpu" if args.device.type == "cpu" else "gpu")
 
 
 class _Training:
@@ -90,7 +94,7 @@ class _Training:
         lm = self._load()
         d = discrepancy.read_table(self.folder)["d"].to_numpy(np.float64)
         step = self._step(lm, d)
-        batching = Batching(self.objective, lm.tokenizer.eos_token_id, self.about.layout, self.settings.accumulation_tokens)
+        batching = Batching(self.objective, lm.tokenizer.eos_token_id, self.about.layout, _tokens_a_forward(self.settings, self.args))
         rows = self._rows(lm, step, batching)
         per_step, seed = self.settings.rows_per_step, self.settings.seed
         steps = StepsOfRun(rows, self.args.max_steps, per_step, seed, batching, self.args.process_index, self.args.world_size)

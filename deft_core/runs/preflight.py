@@ -119,7 +119,7 @@ def memory_of(known: Facts, settings: Settings, device: Device) -> Memory | None
         return None
     responses, longest, number = known.lengths.read(settings.method)
     tokens = known.lengths.prompt + responses
-    padded, of_responses = cost.largest_batch(tokens, responses, settings.accumulation_tokens, settings.rows_per_step)
+    padded, of_responses = cost.largest_batch(tokens, responses, settings.tokens_a_forward(device.kind), settings.rows_per_step)
     if known.layout == "plain":  # every response behind a prompt of its own
         padded *= float((number * (known.lengths.prompt + longest) / tokens).max())
     process = cost.PROCESS_BYTES if device.kind == "cpu" else 0  # the rest of a process is not in the GPU's memory
@@ -181,7 +181,7 @@ def blocking(found: Preflight) -> Preflight:
 def fitting(known: Facts, settings: Settings, device: Device) -> list[Settings]:
     """Settings that need less memory, those that change least first: smaller forwards, activations computed again, adapters, both."""
     longest = int(max((known.lengths.prompt + known.lengths.read(settings.method)[0]).max(), 1)) if len(known.lengths) else 1
-    smaller = replace(settings, accumulation_tokens=longest) if longest < settings.accumulation_tokens else settings
+    smaller = replace(settings, accumulation_tokens=longest) if longest < settings.tokens_a_forward(device.kind) else settings
     adapters = replace(smaller, lora_rank=settings.lora_rank or 16, lr=None if not settings.lora_rank else settings.lr, lora_alpha=None)
     offered = [smaller, replace(smaller, gradient_checkpointing=True), adapters, replace(adapters, gradient_checkpointing=True)]
     return [one for place, one in enumerate(offered) if one != settings and one not in offered[:place]]

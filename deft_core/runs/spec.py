@@ -27,7 +27,8 @@ _WHOLE = {"steps": 1, "seed": 0, "rows_per_step": 1, "accumulation_tokens": 1, "
 _WHOLE |= {"lora_rank": 0, "save_steps": 1, "answer_rows": 1}  # the least each may be
 _POSITIVE = ("epochs", "lr", "beta", "gap", "lora_alpha", "max_grad_norm")
 _NOT_NEGATIVE = ("guidance", "gamma", "odds_weight", "likelihood_weight", "weight_decay", "warmup")
-_OPTIONAL = ("guidance", "steps", "lr", "beta", "eval_steps", "answer_rows", "lora_alpha", "dtype", "save_steps")
+_OPTIONAL = ("guidance", "steps", "lr", "beta", "eval_steps", "answer_rows", "accumulation_tokens", "lora_alpha", "dtype", "save_steps")
+_TOKENS_A_FORWARD = {"cpu": 512, "gpu": 2048}  # on a CPU what its caches hold: benchmarks/training.py --sweep
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Settings:
     gap: float = 1.0  # PRO: between neighbouring ranks, where there are no scores
     seed: int = 0  # of the rows' order, of LoRA's first weights and of the sample held out
     rows_per_step: int = 4  # preferences that an optimiser step averages over
-    accumulation_tokens: int = 2048  # padded tokens of one forward; a step takes as many forwards as it needs
+    accumulation_tokens: int | None = None  # padded tokens of one forward, of which a step takes as many as it needs; None: by device
     eval_steps: int | None = None  # steps from one evaluation to the next; None: five in all; 0: none before the end
     eval_rows: int = 64  # held-out prompts that evaluations look at
     answer_rows: int | None = None  # of them, those that base and trained model answer at the end; None: all
@@ -119,6 +120,10 @@ class Settings:
     def total_steps(self, rows: int) -> int:
         """Steps of the optimiser over so many rows, as transformers' Trainer counts them: the last step of an epoch may have fewer rows."""
         return self.steps or math.ceil(self.epochs * math.ceil(rows / self.rows_per_step))
+
+    def tokens_a_forward(self, kind: str) -> int:
+        """The most padded tokens of one forward on a device of this kind: cpu or gpu."""
+        return self.accumulation_tokens or _TOKENS_A_FORWARD[kind]
 
     def eval_every(self, rows: int) -> int:
         """Steps from one evaluation to the next; 0: none while it trains."""

@@ -15,7 +15,7 @@ from deft_core.errors import InputError
 from deft_core.runs import defaults
 from deft_core.runs.facts import Facts
 from deft_core.runs.spec import METHODS, Run, Settings
-from pages.shared import state, widgets
+from pages.shared import state, train_resources, widgets
 
 METHOD_NAMES = {
     "dpo": "DPO",
@@ -230,7 +230,15 @@ def _more(settings: Settings, put_one: Callable[..., None]) -> None:
             )
         with tokens:
             help = "A step takes as many forwards as it needs: this changes memory and speed, never the gradient."
-            _number("Tokens a forward", "accumulation_tokens", settings.accumulation_tokens, put_one, low=1, step=256, help=help)
+            _number(
+                "Tokens a forward",
+                "accumulation_tokens",
+                settings.tokens_a_forward(train_resources.machine().kind),
+                put_one,
+                low=1,
+                step=256,
+                help=help,
+            )
         with answers:
             _number("Tokens an answer", "new_tokens", settings.new_tokens, put_one, low=1, step=16, help="The most in an evaluation.")
         key = state.mirror("train-checkpointing", settings.gradient_checkpointing)

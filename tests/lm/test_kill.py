@@ -13,6 +13,7 @@ import pytest
 from deft_core.importing import import_source
 from deft_core.lm import default_model
 from tests.conftest import small_rows
+from tests.runs.made import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +60,32 @@ def test_ten_kills_then_completion_give_the_bits_of_an_uninterrupted_run(workspa
     pairs, left_behind = killed_ten_times(workspace, "many", "--model", str(tiny), "--batch-tokens", "150")
     assert pairs == 700
     assert len(set(left_behind)) > 1, "the kills fell at different moments of the work"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["leader", "helper"])
+def test_of_two_that_share_the_work_one_is_killed_and_no_bit_changes(workspace, tiny, tmp_path, killed):
+    source = tmp_path / "many.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(1500)))
+    import_source(workspace, str(source), "many")
+    command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "score", "many", "--model", str(tiny)]
+    command += ["--batch-tokens", "150", "--json"]
+    report = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    folder = workspace.score_set("many", report["score_id"])
+    expected = bits(folder)
+    shutil.rmtree(folder)
+    leader = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until((folder / "score.json").is_file)
+    with (tmp_path / "said").open("w+") as said:
+        helper = subprocess.Popen([*command, "--share"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said)
+        until(lambda: "this one helps" in (tmp_path / "said").read_text() or leader.poll() is not None)
+        assert leader.poll() is None, "there was work for two"
+        gone, stays = (leader, helper) if killed == "leader" else (helper, leader)
+        gone.kill()
+        gone.wait()
+        assert stays.wait(300) == 0
+    assert bits(folder) == expected
+    assert not list(folder.glob(".part-*"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from deft_core.discrepancy import head_vector, rescore
 from deft_core.errors import InputError, ModelError
@@ -197,6 +197,53 @@ def test_a_second_scorer_says_who_is_at_work_and_then_finds_it_done(small, setti
     thread.join(60)
     assert done == [report]
     assert heard[-1] == f"process {read_json(folder / 'status.json')['pid']} is at work on this score set: finished"
+
+
+def test_parts_that_somebody_works_on_are_passed_over(tmp_path):
+    other = FileLock(tmp_path / ".part-00001.lock")
+    with other:
+        assert list(score_parts.taken(tmp_path, 60, 60)) == [(0, 0, 16), (2, 48, 60)]
+    taken = score_parts.taken(tmp_path, 60, 60)
+    assert next(taken) == (0, 0, 16)
+    with pytest.raises(Timeout):
+        FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False)
+    assert next(taken) == (1, 16, 48)
+    FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False).lock.release()  # free again
+    score_parts.forget_locks(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_shares_the_work_leads_where_nobody_does(small, settings):
+    assert score(small, "small", settings, share=True).pairs == 60
+    folder = small.score_set("small", small.score_ids("small")[0])
+    assert not list(folder.glob(".part-*"))
+
+
+def test_one_that_shares_the_work_takes_parts_from_the_leader(small, settings):
+    report = score(small, "small", settings)
+    folder = small.score_set("small", report.score_id)
+    expected = {path.name: path.read_bytes() for path in folder.glob("p*-0000*")}
+    for k in (1, 2):
+        (folder / f"part-{k:05d}.parquet").unlink()
+    lead, busy = FileLock(folder / ".lock", thread_local=False), FileLock(folder / ".part-00001.lock", thread_local=False)
+    lead.acquire()
+    busy.acquire()  # the leader works on that one
+    heard = []
+
+    def say(status):
+        heard.append(status["phase"])
+        if "is at work" in status["phase"]:  # nothing is left to take
+            assert sorted(path.name for path in folder.glob("part-*")) == ["part-00000.parquet", "part-00002.parquet"]
+            lead.release()  # it is killed
+            busy.release()
+
+    done = []
+    thread = threading.Thread(target=lambda: done.append(score(small, "small", settings, say, share=True)))
+    thread.start()
+    thread.join(60)
+    assert [one.pairs for one in done] == [60]
+    assert any("leads, this one helps" in words for words in heard)
+    assert {path.name: path.read_bytes() for path in folder.glob("p*-0000*")} == expected
 
 
 def test_rows_cut_to_fit_are_counted_once_when_a_limit_grows(small, settings):

@@ -56,7 +56,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(tiny, tmp
 
 
 def test_out_of_memory_names_the_rows_and_what_to_lower(tiny, tmp_path):
-    folder = run_folder(tmp_path / "run", tiny, SIX)
+    folder = run_folder(tmp_path / "run", tiny, replace(SIX, accumulation_tokens=2048))
 
     class Hungry(Evaluation):
         """A model whose second forward in training does not fit."""
