@@ -82,6 +82,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
             with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
                 pass
+        score_parts.forget_locks(target)
         return _report(target)
 
 
@@ -232,7 +233,6 @@ def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, stat
             pace.found(done, score_parts.truncated_rows(target))
         if missing:  # others work on them
             time.sleep(_POLL_SECONDS)
-    score_parts.forget_locks(target)
 
 
 def _scored(wanted: int, missing: list[Part]) -> int:
