@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import sources
+from profiling import print_shares
 from sources import ROOT
 
 from deft_core import DEFAULT_MODEL
@@ -126,13 +127,6 @@ def run_arm(options: argparse.Namespace) -> dict[str, Any]:
     return {"pairs_per_second": len(rows) / seconds, "memory_mb": memory, "rewards": rewards, "peak_share": flops / seconds / peak}
 
 
-KINDS = {
-    "matrix products": ("mm", "linear"),
-    "attention": ("attention",),
-    "copies and gathers": ("copy", "index", "cat", "gather", "fill", "select"),
-}
-
-
 def profile(options: argparse.Namespace) -> None:
     import torch
 
@@ -143,12 +137,7 @@ def profile(options: argparse.Namespace) -> None:
     scorer.score(rows[:4])
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
         scorer.score(rows)
-    shares = dict.fromkeys([*KINDS, "elementwise and the rest"], 0.0)
-    for event in profiled.key_averages():
-        kind = next((kind for kind, marks in KINDS.items() if any(mark in event.key for mark in marks)), "elementwise and the rest")
-        shares[kind] += event.self_cpu_time_total
-    for kind, microseconds in shares.items():
-        print(f"{kind:<26}{microseconds / sum(shares.values()):>6.1%}")
+    print_shares(profiled)
     tokens = [sum(len(row.prompt) for row in rows), sum(len(ids) for row in rows for ids in row.responses)]
     print(f"tokens of a row: prompt {tokens[0] / len(rows):.0f}, responses {tokens[1] / len(rows):.0f}")
 

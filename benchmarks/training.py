@@ -1,6 +1,6 @@
 """Pairs a second and peak memory of a training run, beside TRL's DPOTrainer on the same rows in the same order.
 
-    python benchmarks/training.py [--quick] [--json] [--sweep]
+    python benchmarks/training.py [--quick] [--json] [--sweep | --profile]
 
 The rows are drawn from a preference set, scored, saved as a selection and prepared as a run, as `deft train` does. Then each arm trains
 one epoch of DPO in a process of its own (so that peak memory is its own), AdamW in float32, the same steps of 4 rows; all take turns for
@@ -11,7 +11,8 @@ trl         DPOTrainer with precomputed reference log-probabilities, whose compu
 trl-in-step DPOTrainer with its reference model in memory, asked at each step: its defaults.
 
 Both peers run without gradient checkpointing, with TRL's own fused and chunked LM head, at the micro-batch that is fastest for them on
-a CPU (--trl-batch for another; what a step has beyond it is accumulated). --sweep: ours alone, with several limits of tokens a forward.
+a CPU (--trl-batch for another; what a step has beyond it is accumulated). --sweep: ours alone, with several limits of tokens a forward;
+--profile: where its time goes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from typing import Any
 
 import sources
 from bare_runs import DATASET, ROOT, prepared, train
+from profiling import print_shares
 
 from deft_core import DEFAULT_MODEL
 from deft_core.rule import Rule
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl-batch", type=int, default=1, help="pairs in a micro-batch")
+    parser.add_argument("--profile", action="store_true", help="share of our time by kind of operation")
     parser.add_argument("--sweep", action="store_true", help="ours with several limits of tokens a forward")
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -64,8 +67,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         run = ready(options, Path(folder))
-        if options.sweep:
-            sweep(options, run)
+        if options.sweep or options.profile:
+            (sweep if options.sweep else profile)(options, run)
             return
         rounds = [{arm: child(options, arm, run) for arm in ARMS} for _ in range(options.rounds)]
     report(options, rounds)
@@ -93,6 +96,16 @@ def child(options: argparse.Namespace, arm: str, run: Path) -> dict[str, Any]:
         sys.exit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def profile(options: argparse.Namespace, run: Path) -> None:
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+        found = train(run)
+    print_shares(profiled)
+    print(f"of {found['steps']:.1f} s in steps and {found['wall'] - found['steps']:.1f} s of loading, reading and saving")
+    print(f"{found['tokens'] / found['steps']:.0f} tokens a second over {found['tokens']:,} tokens of {options.rows} rows")
 
 
 def sweep(options: argparse.Namespace, run: Path) -> None:
