@@ -30,7 +30,7 @@ def repositories(tmp_path, tiny):
 
 def deft(workspace, tmp_path, address, *words):
     environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
-    environment |= {"DEFT_WORKSPACE": str(workspace.root), "OMP_NUM_THREADS": "1"}
+    environment |= {"DEFT_WORKSPACE": str(workspace.root), "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-m", "deft_core", *words, "--json"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
