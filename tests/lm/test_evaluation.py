@@ -28,7 +28,7 @@ from tests.conftest import WORDS, small_rows
 from tests.lm.run_folders import rows_of, run_folder
 from tests.lm.test_readings import kl_by_definition
 from tests.lm.test_train_step import PEFT_ASKS, by_definition
-from tests.tiny_model import save_model, tiny_config
+from tests.tiny_model import tiny_config
 
 BETA = 0.2
 FIGURES = [
@@ -386,16 +386,3 @@ def test_a_reward_model_and_bartscore_by_name(finished, tmp_path):
     assert found["judge"]["can_tell"] == ("win_rate" in found["alignment"])
     assert found["alignment"].get("win_rate", {}).get("judge_accuracy") in (None, found["judge"]["accuracy"])
     assert found["generalisation"]["bart_score"]["tuned"]["value"] < 0
-
-
-@pytest.mark.parametrize(("labels", "words"), [(1, r"no weights for score\.weight"), (2, "2 labels")])
-def test_what_is_no_reward_model_is_refused(tmp_path, labels, words):
-    from transformers import LlamaForSequenceClassification
-
-    from deft_core.lm.reward_models import load_reward_model
-
-    folder = save_model(tiny_config(num_labels=labels, pad_token_id=0), tmp_path / "plain")  # a language model has no such head
-    if labels == 2:
-        LlamaForSequenceClassification(tiny_config(num_labels=2, pad_token_id=0)).save_pretrained(folder)
-    with pytest.raises(ModelError, match=words):
-        load_reward_model(str(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deft_core.runs import launch, monitor
-from deft_core.workspace import Workspace, write_json
+from deft_core.workspace import Workspace, read_json, write_json
 from pages.shared import run_resources
 from tests.runs.made import a_run, until
 
@@ -17,6 +17,7 @@ def test_a_run_is_stopped_in_a_thread_of_the_server(workspace: Workspace) -> Non
     until((folder / "holding.json").is_file)
     run_resources.stop(workspace, folder.name)
     until(lambda: monitor.status(folder) == "stopped")
+    assert read_json(folder / "exit.json")["step"] == 1, "it was held in its second step"
 
 
 def test_a_run_that_does_not_heed_is_killed_when_somebody_asks_for_that(workspace: Workspace) -> None:

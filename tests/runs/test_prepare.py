@@ -295,4 +295,5 @@ def test_the_description_is_strict_json(workspace):
     scored(workspace)
     select(workspace)
     run = prepare(workspace, "best", Settings())
-    json.loads((workspace.run(run.run_id) / "run.json").read_text(), parse_constant=lambda name: 1 / 0)
+    found = json.loads((workspace.run(run.run_id) / "run.json").read_text(), parse_constant=lambda name: 1 / 0)
+    assert found["run_id"] == run.run_id
