@@ -105,16 +105,15 @@ def _say_of_leader(target: Path, say: Say, doing: str) -> None:
 
 def _help(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, wanted: int, say: Say) -> None:
     """While another process leads: scores parts that nobody has, until there is none to be had. Returns at once where nobody leads."""
-    lock, scorer = FileLock(target / ".lock"), None
-    while not _free(lock):
-        if not (target / file_names.SCORE).is_file():
-            _say_of_leader(target, say, "begins this score set")
-            time.sleep(_POLL_SECONDS)
-            continue
-        scorer = scorer or PartScorer(pairs, target, models.load(settings.model, folder))
-        for part in score_parts.taken(target, len(scorer.ids), wanted):
-            scorer.score(part, lambda *_: _say_of_leader(target, say, "leads, this one helps"))
+    lock = FileLock(target / ".lock")
+    while not (target / file_names.SCORE).is_file() and not _free(lock):
+        _say_of_leader(target, say, "begins this score set")
+        time.sleep(_POLL_SECONDS)
+    if _free(lock):
         return
+    scorer = PartScorer(pairs, target, models.load(settings.model, folder))
+    for part in score_parts.taken(target, len(scorer.ids), wanted):
+        scorer.score(part, lambda *_: _say_of_leader(target, say, "leads, this one helps"))
 
 
 def _free(lock: FileLock) -> bool:

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from deft_core import file_names
 from deft_core.errors import InputError
 from deft_core.runs import monitor, queue
-from deft_core.runs.spec import Run, read_run, write_run
-from deft_core.workspace import Workspace, checked_name, read_json, replace_atomically
+from deft_core.runs.spec import Run, read_run, take_omega, write_run
+from deft_core.workspace import Workspace, checked_name, replace_atomically
 
 __all__ = ["pack", "unpack"]
 
@@ -46,12 +46,9 @@ def _check_packable(folder: Path, together: Sequence[str]) -> None:
             "a run whose process has ended", f"{folder.name}, which is {state}", f"Stop it first: `deft run stop {folder.name}`."
         )
     parent = run.omega_of
-    if run.omega is None and parent and parent not in together:
-        resolved = folder.parent / parent / file_names.RESOLVED
-        if not resolved.is_file():
-            remedy = f"Pack both: `deft run pack {parent} {folder.name} --to FILE`."
-            raise InputError(f"the guidance weight that {folder.name} takes from {parent}", "a run that has not measured it", remedy)
-        write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
+    if run.omega is None and parent and parent not in together and not take_omega(folder, run):
+        remedy = f"Pack both: `deft run pack {parent} {folder.name} --to FILE`."
+        raise InputError(f"the guidance weight that {folder.name} takes from {parent}", "a run that has not measured it", remedy)
 
 
 def _write(folders: Iterable[Path], path: Path) -> None:
@@ -118,10 +115,10 @@ def _run_of(member: tarfile.TarInfo) -> str:
 def _checked(members: Sequence[tarfile.TarInfo], source: Path) -> list[str]:
     """The ids of the runs; raises for a member that is no file or folder below one of them."""
     for member in members:
-        path = PurePosixPath(member.name)
-        climbs = path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name
-        if climbs or not path.parts or not (member.isfile() or member.isdir()) or any(part.startswith(".") for part in path.parts):
-            kind = "a link or a device" if not (member.isfile() or member.isdir()) else "a path that leads elsewhere"
+        path, plain = PurePosixPath(member.name), member.isfile() or member.isdir()
+        climbs = path.is_absolute() or not path.parts or "\\" in member.name or ":" in member.name
+        if not plain or climbs or any(part.startswith(".") for part in path.parts):
+            kind = "a path that leads elsewhere" if plain else "a link or a device"
             remedy = "Nothing was unpacked. Ask whoever made the file; `deft run pack` writes no such thing."
             raise InputError(f"only files below a run's folder in {source}", f"{member.name!r}, {kind}", remedy)
     found = list(dict.fromkeys(_run_of(member) for member in members))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from deft_core import file_names
 from deft_core.errors import DeftError, InputError
 from deft_core.workspace import read_json, write_json
 
-__all__ = ["METHODS", "ROLES", "RUN_KEYS", "SCHEDULES", "Run", "Settings", "read_run", "write_run"]
+__all__ = ["METHODS", "ROLES", "RUN_KEYS", "SCHEDULES", "Run", "Settings", "read_run", "take_omega", "write_run"]
 
 METHODS = ("dpo", "pro", "sft", "ipo", "simpo", "orpo")  # as lm.losses has them
 SCHEDULES = ("linear", "cosine", "constant_with_warmup", "constant")
@@ -28,7 +28,7 @@ _WHOLE |= {"lora_rank": 0, "save_steps": 1, "answer_rows": 1}  # the least each 
 _POSITIVE = ("epochs", "lr", "beta", "gap", "lora_alpha", "max_grad_norm")
 _NOT_NEGATIVE = ("guidance", "gamma", "odds_weight", "likelihood_weight", "weight_decay", "warmup")
 _OPTIONAL = ("guidance", "steps", "lr", "beta", "eval_steps", "answer_rows", "accumulation_tokens", "lora_alpha", "dtype", "save_steps")
-_TOKENS_A_FORWARD = {"cpu": 512, "gpu": 2048}  # on a CPU what its caches hold: benchmarks/training.py --sweep
+_TOKENS_A_FORWARD = {"cpu": 512, "gpu": 2048}  # benchmarks/training.py --sweep
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,15 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"settings of a run in {path}", str(error), "Restore the file, or delete this run.") from None
     later = {key: about[key] for key in _LATER if key in about}
     return Run(**{key: about[key] for key in RUN_KEYS} | later | {"settings": settings})
+
+
+def take_omega(folder: Path, run: Run) -> bool:
+    """Puts the guidance weight that another run has measured into this one's run.json; False where that is not known yet."""
+    assert run.omega_of is not None
+    resolved = folder.parent / run.omega_of / file_names.RESOLVED
+    if resolved.is_file():
+        write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
+    return resolved.is_file()
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -14,14 +14,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from deft_core import file_names, processes
 from deft_core.errors import DeftError, InputError
 from deft_core.runs import queue
-from deft_core.runs.spec import Run, read_run, write_run
+from deft_core.runs.spec import Run, read_run, take_omega
 from deft_core.runs.watch import Watch
 from deft_core.status import Say, Status
 from deft_core.terminal import ProgressLine, explain
@@ -174,14 +174,13 @@ def _omega_known(folder: Path, run: Run) -> bool:
     """Whether the run has its omega or may measure it; one that takes another's puts it into run.json. Where none will come, an error."""
     if run.omega is not None or run.omega_of is None or read_run(folder).omega is not None:
         return True
-    parent = folder.parent / run.omega_of
-    resolved, lives = parent / file_names.RESOLVED, run.omega_of in queue.entries_of(folder.parent)
-    if resolved.is_file():
-        write_run(folder, replace(run, omega=float(read_json(resolved, ["omega"])["omega"])))
+    lives = run.omega_of in queue.entries_of(folder.parent)  # asked first: one that has ended since has left its omega
+    if take_omega(folder, run):
         return True
     if not lives:
+        parent = folder.parent / run.omega_of
         remedy = f"Resume that run first, or copy its resolved.json to {parent}."
-        raise InputError(f"the guidance weight that {run.omega_of} measured, in {resolved}", "no such file", remedy)
+        raise InputError(f"the guidance weight that {run.omega_of} measured, in {parent / file_names.RESOLVED}", "no such file", remedy)
     return False
 
 
