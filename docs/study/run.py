@@ -1,9 +1,10 @@
 """Makes the study's runs, one after the other, through the workspace's queue; what is there already is left alone.
 
-    python docs/study/run.py tuning | primary | exploratory      DEFT_WORKSPACE names the workspace; `make study-data` fills it
+    python docs/study/run.py tuning | primary | exploratory [1/2]      DEFT_WORKSPACE names the workspace; `make study-data` fills it
 
-Killed and started again, it goes on: a run that was under way is resumed. When a run has finished, what the analysis needs of it is
-written to docs/study/results/ and its model is removed from the workspace (0.5 GB each).
+1/2 is the first half of them: two halves may run at once, each in a copy of the workspace and with OMP_NUM_THREADS=1. Killed and
+started again, it goes on: a run that was under way is resumed. When a run has finished, what the analysis needs of it is written to
+docs/study/results/ and its model is removed from the workspace (0.5 GB each).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ POLL_SECONDS = 2
 
 
 def main() -> None:
-    part = sys.argv[1] if len(sys.argv) == 2 else ""
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    share, shares = map(int, (sys.argv[2] if len(sys.argv) > 2 else "1/1").split("/"))
     workspace = Workspace(default_root())
     todo = {
         "tuning": tuning,
@@ -45,7 +48,7 @@ def main() -> None:
     }
     if part not in todo:
         sys.exit(f"Expected one of {', '.join(todo)}; found {part!r}. Say which part of the study to run.")
-    for one in todo[part]():
+    for one in islice(todo[part](), share - 1, None, shares):
         if not (RESULTS / f"{one.name}.json").is_file():
             folder = finished(workspace, one)
             harvest(one, folder)
