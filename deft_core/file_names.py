@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __all__ = ["DATASET", "NOISE", "OVERRIDES", "PAIRS", "REFUSED"]
-__all__ += ["COLUMNS", "COUNTS", "DISCREPANCY", "HEAD", "HEAD_BIAS", "PART", "PARTS", "POOLED", "SCORE"]
+__all__ += ["COLUMNS", "COUNTS", "DISCREPANCY", "HEAD", "HEAD_BIAS", "IN_ORDER", "PART", "PARTS", "POOLED", "SCORE"]
 __all__ += ["KEPT", "SELECTION"]
 __all__ += ["DROPPED", "HELDOUT", "INPUT", "JUDGE_ROWS", "LABELS", "REFERENCE", "RUN"]
 __all__ += ["EXIT", "LOG", "METRICS", "RESOLVED", "SAMPLES", "STATUS", "STOP", "TRAINED"]
@@ -22,6 +22,7 @@ DISCREPANCY = "discrepancy.parquet"  # in a run's folder too
 COUNTS = "counts.parquet"
 HEAD = "head.npy"
 HEAD_BIAS = "head_bias.npy"
+IN_ORDER = ".in-order.parquet"  # while it is scored
 PART = "part-{:05d}.parquet"
 PARTS = "part-*.parquet"
 POOLED = "pooled-{:05d}.npy"

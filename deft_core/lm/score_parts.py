@@ -1,7 +1,8 @@
 """The part files of a score set: which rows a part holds, its columns, and its atomic writing.
 
 Rows are taken in the order of their ids, which are content hashes, so every part is a random sample and early histograms
-are representative. Parts start small and double; their bounds depend on the number of rows alone. A part counts when
+are representative; while a set is scored they lie in that order in a file of its own, so that a part is one stretch of it.
+Parts start small and double; their bounds depend on the number of rows alone. A part counts when
 its Parquet file is there; its pooled vectors are written before it. Whoever works on a part holds its lock, so any number of
 processes may work on one set; a process that is killed lets go of it.
 """
@@ -15,22 +16,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from deft_core import file_names
-from deft_core.errors import InputError
 from deft_core.lm.scoring import ResponseScore
 from deft_core.lm.tokens import TokenRow
+from deft_core.queries.in_order import write_in_order
 from deft_core.workspace import replace_atomically
 
-__all__ = ["Part", "forget_locks", "missing_parts", "ordered_ids", "part_bounds", "rows_done", "rows_of"]
-__all__ += ["save_array", "score_columns", "taken", "truncated_rows", "write_part"]
+__all__ = ["Part", "missing_parts", "part_bounds", "put_in_order", "rows_done", "rows_in_order", "rows_of", "save_array", "score_columns"]
+__all__ += ["taken", "tidy", "truncated_rows", "write_part"]
 
 Part = tuple[int, int, int]  # its number, and its rows in the order of ids: from, to (not included)
-_FIRST, _LARGE = 16, 256
+_FIRST, _LARGE, _LARGEST = 16, 256, 8192
 _LOCK, _LOCKS = ".part-{:05d}.lock", ".part-*.lock"
 
 _LIGHT = [(name, pa.float64()) for name in ("reward_chosen", "reward_rejected", "reward_margin", "reward_mean")]
@@ -45,8 +45,8 @@ _SCHEMA = pa.schema([("id", pa.string()), *_LIGHT, *_LISTS])
 
 
 def part_bounds(rows: int) -> list[tuple[int, int]]:
-    """[start, end) of each part over the rows in id order: 16, 32, 64, ... up to 256 rows, or 1/256 of a large set."""
-    largest = max(_LARGE, rows // 256)
+    """[start, end) of each part over the rows in id order: 16, 32, 64, ... up to 256 rows, or 1/256 of a large set, 8,192 at most."""
+    largest = min(_LARGEST, max(_LARGE, rows // 256))
     bounds, start, size = [], 0, _FIRST
     while start < rows:
         end = min(start + size, rows)
@@ -55,9 +55,15 @@ def part_bounds(rows: int) -> list[tuple[int, int]]:
     return bounds
 
 
-def ordered_ids(pairs: Path) -> list[str]:
-    ids: list[str] = pq.read_table(pairs, columns=["id"])["id"].to_pylist()
-    return sorted(ids)
+def put_in_order(folder: Path, pairs: Path, wanted: int) -> None:
+    """Lays the first `wanted` rows by id ready for scoring."""
+    if rows_in_order(folder) < wanted:
+        replace_atomically(folder / file_names.IN_ORDER, lambda path: write_in_order(pairs, path, wanted))
+
+
+def rows_in_order(folder: Path) -> int:
+    """How many rows lie ready."""
+    return _rows_in(folder / file_names.IN_ORDER)
 
 
 def _part(folder: Path, k: int) -> Path:
@@ -99,21 +105,20 @@ def taken(folder: Path, all_rows: int, wanted: int) -> Iterator[Part]:
                 yield k, start, end
 
 
-def forget_locks(folder: Path) -> None:
-    """Once no part is missing."""
-    for path in folder.glob(_LOCKS):
+def tidy(folder: Path) -> None:
+    """Once no part is missing: what only scoring needs goes."""
+    for path in (*folder.glob(_LOCKS), folder / file_names.IN_ORDER):
         path.unlink(missing_ok=True)
 
 
-def rows_of(pairs: Path, ids: list[str]) -> dict[str, list[Any]]:
-    """These rows in the order of their ids, as columns, by one scan of the file. `ids` are sorted, and no other lies between them."""
-    wanted = (pc.field("id") >= ids[0]) & (pc.field("id") <= ids[-1])
-    rows: dict[str, list[Any]] = (
-        pads.dataset(pairs).to_table(columns=["id", "prompt", "responses", "ranks"], filter=wanted).sort_by("id").to_pydict()
-    )
-    if rows["id"] != ids:
-        raise InputError(f"the rows of {pairs} as they were when scoring began", "others", "Score the dataset that took its place.")
-    return rows
+def rows_of(folder: Path, start: int, end: int) -> dict[str, list[Any]]:
+    """The rows from `start` to before `end` in the order of ids, as columns; nothing else is read but the ends of their row groups."""
+    with pq.ParquetFile(folder / file_names.IN_ORDER) as file:
+        ends = np.cumsum([file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)])
+        first, last = np.searchsorted(ends, [start, end - 1], side="right")
+        before = int(ends[first - 1]) if first else 0
+        rows: dict[str, list[Any]] = file.read_row_groups(range(first, last + 1)).slice(start - before, end - start).to_pydict()
+        return rows
 
 
 def score_columns(ranks: list[int], row: TokenRow, scores: list[ResponseScore]) -> dict[str, Any]:

@@ -14,25 +14,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from deft_core import discrepancy, file_names
-from deft_core.errors import InputError, ModelError
-from deft_core.group_counts import GroupCounter, GroupCounts, write_counts
-from deft_core.lm import models, score_parts, selfcheck
+from deft_core.errors import InputError
+from deft_core.group_counts import write_counts
+from deft_core.lm import counting, models, score_parts, selfcheck
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.part_scorer import PartScorer
 from deft_core.lm.score_parts import Part
 from deft_core.lm.score_settings import ScoreSettings
-from deft_core.lm.tokens import TokenRow, token_bytes, token_rows
+from deft_core.lm.tokens import token_bytes
 from deft_core.status import Pace, Say, Status, read_status
 from deft_core.workspace import Workspace, read_json, replace_atomically, write_json
 
 __all__ = ["ScoreReport", "ScoreSettings", "score"]
 
-_COUNT_ROWS = 2048  # rows tokenised at a time while counting
 _POLL_SECONDS = 0.5
 
 
@@ -71,7 +68,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
     rows = int(info["rows_kept"])
     wanted = min(settings.limit or rows, rows)
     if share:
-        _help(workspace.pairs(name), target, folder, settings, wanted, say)
+        _help(workspace.pairs(name), target, folder, settings, rows, wanted, say)
     with _writer_lock(target, say):
         if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
@@ -82,7 +79,7 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
             with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
                 pass
-        score_parts.forget_locks(target)
+        score_parts.tidy(target)
         return _report(target)
 
 
@@ -103,16 +100,16 @@ def _say_of_leader(target: Path, say: Say, doing: str) -> None:
     say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
 
 
-def _help(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, wanted: int, say: Say) -> None:
+def _help(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, rows: int, wanted: int, say: Say) -> None:
     """While another process leads: scores parts that nobody has, until there is none to be had. Returns at once where nobody leads."""
     lock = FileLock(target / ".lock")
-    while not (target / file_names.SCORE).is_file() and not _free(lock):
+    while not ((target / file_names.SCORE).is_file() and score_parts.rows_in_order(target) >= wanted) and not _free(lock):
         _say_of_leader(target, say, "begins this score set")
         time.sleep(_POLL_SECONDS)
     if _free(lock):
         return
     scorer = PartScorer(pairs, target, models.load(settings.model, folder))
-    for part in score_parts.taken(target, len(scorer.ids), wanted):
+    for part in score_parts.taken(target, rows, wanted):
         scorer.score(part, lambda *_: _say_of_leader(target, say, "leads, this one helps"))
 
 
@@ -138,6 +135,8 @@ def _check_batches(target: Path, settings: ScoreSettings) -> None:
 
 def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
     lm = models.load(settings.model, folder)
+    status.update(phase="putting the rows in order")
+    score_parts.put_in_order(target, pairs, wanted)
     if not (target / file_names.SCORE).is_file():
         _begin(pairs, target, lm, settings, about, status)
     _score_parts(pairs, target, lm, wanted, status)
@@ -145,20 +144,27 @@ def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about
 
 def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
     """Count the training split, check the layouts, and leave the counts, d, the head and, last of all, score.json."""
-    counted = _count(pairs, lm, min(settings.max_length, lm.longest), status)
-    chosen, rejected = counted.counts.totals()
+    tally = counting.count(
+        pairs,
+        lm.tokenizer,
+        lm.head.weight.shape[0],
+        min(settings.max_length, lm.longest),
+        lambda done, total: status.update(phase="counting tokens", done=done, total=total),
+    )
+    counts = tally.counts(counting.training_conversations(pairs))
+    chosen, rejected = counts.totals()
     d = discrepancy.discrepancy(chosen, rejected)
     status.update(phase="checking the layout against a plain forward")
     batch_tokens = settings.batch_tokens or lm.batch_tokens
-    layout = selfcheck.choose_layout(lm, d, counted.sample, batch_tokens)
-    write_counts(target, counted.counts)
+    layout = selfcheck.choose_layout(lm, d, tally.sample(), batch_tokens)
+    write_counts(target, counts)
     table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), chosen, rejected)
     replace_atomically(target / file_names.DISCREPANCY, lambda path: table.to_parquet(path, index=False))
     score_parts.save_array(target / file_names.HEAD, lm.head.weight.float().cpu().numpy())
     if lm.head.bias is not None:
         score_parts.save_array(target / file_names.HEAD_BIAS, lm.head.bias.float().cpu().numpy())
     about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch.")}
-    about |= {"batch_tokens": batch_tokens, "pairs": counted.rows}
+    about |= {"batch_tokens": batch_tokens, "pairs": tally.rows}
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
     about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
@@ -166,61 +172,8 @@ def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings
     write_json(target / file_names.SCORE, about)
 
 
-@dataclass(frozen=True)
-class _Counted:
-    counts: GroupCounts
-    sample: list[TokenRow]  # rows for the self-check: the longest in all, the one with the longest sequence, a few others
-    rows: int
-
-
-def _count(pairs: Path, lm: LanguageModel, max_length: int, status: Status) -> _Counted:
-    """Token counts of top-ranked and other responses over the whole training split, whatever the limit."""
-    counter = GroupCounter(lm.head.weight.shape[0])
-    sample: list[TokenRow] = []
-    longest = widest = TokenRow([], [[]], [True])
-    total, read = pq.read_metadata(pairs).num_rows, 0
-    for batch in pq.ParquetFile(pairs).iter_batches(_COUNT_ROWS, columns=["split", "conversation", "prompt", "responses", "ranks"]):
-        columns = batch.to_pydict()
-        rows = token_rows(lm.tokenizer, columns["prompt"], columns["responses"], max_length)
-        _add_training_rows(counter, columns, rows)
-        sample = sample or sorted(rows, key=TokenRow.input_tokens)[:: max(1, len(rows) // 3)]
-        longest = max([longest, *rows], key=TokenRow.input_tokens)
-        widest = max([widest, *rows], key=TokenRow.longest_sequence)  # the first to feel a sliding window
-        read += len(rows)
-        status.update(phase="counting tokens", done=read, total=total)
-    counts = counter.counts(_training_conversations(pairs))
-    if not all(side.any() for side in counts.totals()):
-        raise InputError("training rows to count tokens in", "none", "Import with smaller --heldout and --judge fractions.")
-    return _Counted(counts, [longest, widest, *sample[:3]], total)
-
-
-def _add_training_rows(counter: GroupCounter, columns: dict[str, list[Any]], rows: list[TokenRow]) -> None:
-    conversations: list[str] = []
-    sides: tuple[list[list[int]], list[list[int]]] = ([], [])  # of each row: tokens of its top-ranked responses, of all others
-    for split, conversation, ranks, row in zip(columns["split"], columns["conversation"], columns["ranks"], rows, strict=True):
-        if split == "train":
-            conversations.append(conversation)
-            for side, is_top in zip(sides, (True, False), strict=True):
-                ids = [token for rank, response in zip(ranks, row.responses, strict=True) if (rank == 1) == is_top for token in response]
-                side.append(_known(ids, counter.vocabulary))
-    counter.add(conversations, *sides)
-
-
-def _training_conversations(pairs: Path) -> int:
-    conversations = pq.read_table(pairs, columns=["conversation"], filters=[("split", "==", "train")])["conversation"]
-    return int(pc.count_distinct(conversations).as_py())
-
-
-def _known(ids: list[int], vocabulary: int) -> list[int]:
-    if ids and max(ids) >= vocabulary:
-        found = f"token {max(ids)} for a model of {vocabulary}"
-        raise ModelError("a tokenizer whose tokens the model has logits for", found, "Use the tokenizer the model was trained with.")
-    return ids
-
-
 def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, status: Status) -> None:
-    scorer = PartScorer(pairs, target, lm)
-    rows = len(scorer.ids)
+    scorer, rows = PartScorer(pairs, target, lm), int(read_json(target / file_names.SCORE)["pairs"])
     missing = score_parts.missing_parts(target, rows, wanted)
     truncated = score_parts.truncated_rows(target, [k for k, _, _ in missing])
     pace = Pace(status, _scored(wanted, missing), wanted, truncated, int(status.before.get("tokens", 0)))

@@ -18,6 +18,7 @@ from deft_core.lm.models import load
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.lm.scoring import ResponseScore, Scorer, reference_scores
 from deft_core.lm.tokens import TokenRow, token_rows
+from deft_core.queries import in_order
 from deft_core.workspace import read_json, write_json
 from tests.conftest import small_rows
 from tests.tiny_model import save_model, tiny_config
@@ -36,11 +37,35 @@ def read(workspace, score_id):
     return pd.concat([pd.read_parquet(part) for part in parts(workspace, score_id)], ignore_index=True)
 
 
-def test_part_bounds_double_up_to_256_or_a_256th():
+def test_part_bounds_double_up_to_256_or_a_256th_or_8192():
     assert score_parts.part_bounds(60) == [(0, 16), (16, 48), (48, 60)]
     sizes = [end - start for start, end in score_parts.part_bounds(2303)]
     assert sizes == [16, 32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 15]
     assert max(end - start for start, end in score_parts.part_bounds(1_000_000)) == 1_000_000 // 256
+    assert max(end - start for start, end in score_parts.part_bounds(10_000_000)) == 8_192
+
+
+@pytest.mark.parametrize("wanted", [60, 21])
+def test_rows_lie_ready_in_the_order_of_their_ids(small, tmp_path, monkeypatch, wanted):
+    monkeypatch.setattr(in_order, "ROW_GROUP", 8)
+    score_parts.put_in_order(tmp_path, small.pairs("small"), wanted)
+    expected = pd.read_parquet(small.pairs("small"), columns=["id", "prompt", "responses", "ranks"]).sort_values("id")[:wanted]
+    assert score_parts.rows_in_order(tmp_path) == wanted
+    for start, end in [(0, wanted), (0, 8), (3, 5), (7, 9), (8, 16), (15, wanted), (wanted - 1, wanted)]:
+        found = score_parts.rows_of(tmp_path, start, end)
+        assert found["id"] == expected["id"].tolist()[start:end]
+        assert found["responses"] == [list(row) for row in expected["responses"][start:end]]
+        assert found["prompt"] == [list(row) for row in expected["prompt"][start:end]]
+        assert found["ranks"] == [list(row) for row in expected["ranks"][start:end]]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".in-order")] == [".in-order.parquet"]
+    score_parts.tidy(tmp_path)
+    assert score_parts.rows_in_order(tmp_path) == 0
+
+
+def test_rows_that_cannot_be_read_are_said(tmp_path):
+    (tmp_path / "pairs.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(InputError, match="Import the dataset again"):
+        score_parts.put_in_order(tmp_path, tmp_path / "pairs.parquet", 3)
 
 
 def test_columns_of_a_ranking_with_a_tie_below_the_top():
@@ -209,7 +234,7 @@ def test_parts_that_somebody_works_on_are_passed_over(tmp_path):
         FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False)
     assert next(taken) == (1, 16, 48)
     FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False).lock.release()  # free again
-    score_parts.forget_locks(tmp_path)
+    score_parts.tidy(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,6 +250,7 @@ def test_one_that_shares_the_work_takes_parts_from_the_leader(small, settings):
     expected = {path.name: path.read_bytes() for path in folder.glob("p*-0000*")}
     for k in (1, 2):
         (folder / f"part-{k:05d}.parquet").unlink()
+    score_parts.put_in_order(folder, small.pairs("small"), 60)
     lead, busy = FileLock(folder / ".lock", thread_local=False), FileLock(folder / ".part-00001.lock", thread_local=False)
     lead.acquire()
     busy.acquire()  # the leader works on that one
@@ -293,7 +319,7 @@ def test_data_replaced_while_it_is_scored_ends_the_scoring(small, settings, tmp_
             import_source(small, str(other), "small", replace=True)
 
     replaced = []
-    with pytest.raises(InputError, match="as they were when scoring began"):
+    with pytest.raises(InputError, match="as it was when scoring began"):
         score(small, "small", settings, replace)
 
 
@@ -347,6 +373,7 @@ def test_nothing_is_called_finished_before_it_is(small, settings):
     assert phases == [
         "starting",
         "loading the model",
+        "putting the rows in order",
         "counting tokens",
         "checking the layout against a plain forward",
         "scoring",
