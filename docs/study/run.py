@@ -26,7 +26,7 @@ import pandas as pd  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from arms import HH, Planned, exploratory, planned, tuning  # noqa: E402
 
-from deft_core import queries, selecting, selections  # noqa: E402
+from deft_core import file_names, queries, selecting, selections  # noqa: E402
 from deft_core.runs import launch, metrics, monitor  # noqa: E402
 from deft_core.runs.prepare import prepare, prepare_full  # noqa: E402
 from deft_core.runs.spec import read_run, write_run  # noqa: E402
@@ -84,6 +84,7 @@ def finished(workspace: Workspace, one: Planned) -> Path:
 def _prepared(workspace: Workspace, one: Planned) -> str:
     selections.save(workspace, one.name, selecting.draft(workspace, one.dataset, one.rule))
     run = prepare(workspace, one.name, one.settings, name=one.name if one.role == "run" else f"{one.name} (rows for it)")
+    (workspace.run(run.run_id) / file_names.DROPPED).unlink()  # the study asks nothing of rows that were not trained on
     if one.part == "tuning":
         hold_out_tuning_rows(workspace.run(run.run_id))
     return run.run_id if one.role == "run" else prepare_full(workspace, run.run_id, name=one.name).run_id
