@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -152,20 +152,29 @@ def score(
     share: Annotated[
         bool, typer.Option("--share", help="Beside a process that scores the same set: take parts of its work, instead of following it.")
     ] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster (docs/scale.md).")] = "local",
+    slot_cpus: Annotated[int, typer.Option(min=1, help="With --engine ray: cores of each slot that holds the model.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Score every response with a language model; goes on where an earlier run stopped."""
-    _score(context.obj, name, {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}, as_json, share)
+    if share and engine == "ray":
+        raise InputError("--share or --engine ray", "both", "A cluster shares the work by itself: leave --share out.")
+    settings = {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}
+    _score(context.obj, name, settings, as_json, share=share, slot_cpus=slot_cpus if engine == "ray" else None)
 
 
-def _score(workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool, share: bool = False) -> None:
+def _score(
+    workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool, *, share: bool = False, slot_cpus: int | None = None
+) -> None:
+    """With `slot_cpus` on a Ray cluster."""
     from deft_core.lm.score_settings import ScoreSettings
 
     asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported
-    from deft_core.lm import score_set
+    from deft_core.lm import ray_engine, score_set
 
     with ProgressLine() as line:
-        report = score_set.score(workspace, name, asked, line.show, share=share)
+        engine = None if slot_cpus is None else ray_engine.RayEngine(slot_cpus)
+        report = score_set.score(workspace, name, asked, line.show, engine=engine, share=share)
     if report.pairs < rows:
         say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from deft_core.errors import InputError, ModelError
 from deft_core.group_counts import GroupCounter, GroupCounts
 from deft_core.lm.tokens import TokenRow, token_rows
 
-__all__ = ["BATCH_ROWS", "COLUMNS", "Tally", "batches", "count", "training_conversations"]
+__all__ = ["Tally", "count", "training_conversations"]
 
-BATCH_ROWS = 2048  # tokenised at a time
-COLUMNS = ["split", "conversation", "prompt", "responses", "ranks"]
+_BATCH_ROWS = 2048  # tokenised at a time
+_COLUMNS = ["split", "conversation", "prompt", "responses", "ranks"]
 
 Columns = dict[str, list[Any]]
 
@@ -31,17 +31,17 @@ class Tally:
         self._longest = self._widest = TokenRow([], [[]], [True])
 
     def add(self, columns: Columns, rows: list[TokenRow]) -> None:
-        """A batch: COLUMNS as lists, and the same rows as tokens."""
+        """A batch: its columns as lists, and the same rows as tokens."""
         self._add_training_rows(columns, rows)
         by_length = sorted(rows, key=TokenRow.input_tokens)
         self._picked(by_length[:: max(1, len(rows) // 3)], rows)
         self.rows += len(rows)
 
-    def absorb(self, later: Tally) -> None:
-        """What another one counted in rows that come later in the file."""
-        self.counter.absorb(later.counter)
-        self._picked(later._sample, [later._longest, later._widest])
-        self.rows += later.rows
+    def absorb(self, other: Tally) -> None:
+        """What another one counted in other rows."""
+        self.counter.absorb(other.counter)
+        self._picked(other._sample, [other._longest, other._widest])
+        self.rows += other.rows
 
     def sample(self) -> list[TokenRow]:
         """Rows for the self-check: the longest in all, the one with the longest sequence, a few others."""
@@ -71,18 +71,25 @@ class Tally:
         self.counter.add(conversations, *sides)
 
 
-def count(pairs: Path, tokenizer: Any, vocabulary: int, max_length: int, told: Callable[[int, int], None]) -> Tally:
-    """Token counts of top-ranked and other responses over the whole training split, whatever the limit; `told` hears done and total."""
-    tally, total = Tally(vocabulary), pq.read_metadata(pairs).num_rows
-    for columns in batches(pairs):
-        tally.add(columns, token_rows(tokenizer, columns["prompt"], columns["responses"], max_length))
-        told(tally.rows, total)
+def count(
+    pairs: Path,
+    tokenizer: Any,
+    vocabulary: int,
+    max_length: int,
+    told: Callable[[int, int], None] = lambda *_: None,
+    row_groups: list[int] | None = None,
+) -> Tally:
+    """Token counts of top-ranked and other responses over the whole training split, or over its part in some row groups of the file.
+
+    `told` hears how many of how many rows are done.
+    """
+    with pq.ParquetFile(pairs) as file:
+        tally, total = Tally(vocabulary), file.metadata.num_rows
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups, columns=_COLUMNS):
+            columns = batch.to_pydict()
+            tally.add(columns, token_rows(tokenizer, columns["prompt"], columns["responses"], max_length))
+            told(tally.rows, total)
     return tally
-
-
-def batches(pairs: Path) -> Iterator[Columns]:
-    for batch in pq.ParquetFile(pairs).iter_batches(BATCH_ROWS, columns=COLUMNS):
-        yield batch.to_pydict()
 
 
 def training_conversations(pairs: Path) -> int:

@@ -22,7 +22,7 @@ from deft_core import DEFAULT_MODEL
 from deft_core.errors import ModelError, first_line
 from deft_core.lm import default_model
 
-__all__ = ["Head", "LanguageModel", "fingerprint", "load", "local_folder", "pick_device", "short_name"]
+__all__ = ["Head", "LanguageModel", "fingerprint", "load", "load_tokenizer", "local_folder", "pick_device", "short_name"]
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
@@ -123,14 +123,14 @@ def _digest(paths: list[Path]) -> str:
 
 def load(name: str, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None) -> LanguageModel:
     """The model with its tokenizer; where no dtype is asked for, in float32 on a CPU and in bfloat16 on a GPU."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own line says what is going on
     device = device or pick_device()
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = load_tokenizer(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
@@ -140,6 +140,12 @@ def load(name: str, folder: Path, device: torch.device | None = None, dtype: tor
         ) from error
     model = model.to(device).eval()
     return LanguageModel(name, model, model.base_model, tokenizer, head_of(model), device, dtype)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def head_of(model: Any) -> Head:

@@ -36,8 +36,8 @@ class PartScorer:
         """Scores the part and writes it."""
         k, start, end = part
         if read_json(self.dataset)["fingerprint"] != self.fingerprint:
-            found = "another import in its place"
-            raise InputError("the dataset as it was when scoring began", found, "Score the dataset that took its place.")
+            words = "the dataset as it was when scoring began", "another import in its place"
+            raise InputError(*words, "Score the dataset that took its place.")
         rows = score_parts.rows_of(self.target, start, end)
         row_tokens = token_rows(self.lm.tokenizer, rows["prompt"], rows["responses"], self.max_length)
         scores: list[list[ResponseScore]] = [[] for _ in row_tokens]

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from deft_core import discrepancy, file_names
+from deft_core import file_names
 from deft_core.errors import InputError
-from deft_core.group_counts import write_counts
-from deft_core.lm import counting, models, score_parts, selfcheck
-from deft_core.lm.models import LanguageModel
+from deft_core.lm import models, score_parts
+from deft_core.lm.local_engine import LocalEngine
 from deft_core.lm.part_scorer import PartScorer
-from deft_core.lm.score_parts import Part
+from deft_core.lm.score_job import Engine, Job
 from deft_core.lm.score_settings import ScoreSettings
-from deft_core.lm.tokens import token_bytes
-from deft_core.status import Pace, Say, Status, read_status
-from deft_core.workspace import Workspace, read_json, replace_atomically, write_json
+from deft_core.status import Say, Status, read_status
+from deft_core.workspace import Workspace, read_json
 
 __all__ = ["ScoreReport", "ScoreSettings", "score"]
 
@@ -47,11 +43,20 @@ class ScoreReport:
     layout: str
 
 
-def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = lambda _: None, *, share: bool = False) -> ScoreReport:
-    """Score a dataset, or what is left of it; with `share` beside a process that does so already.
+def score(
+    workspace: Workspace,
+    name: str,
+    settings: ScoreSettings,
+    say: Say = lambda _: None,
+    *,
+    engine: Engine | None = None,
+    share: bool = False,
+) -> ScoreReport:
+    """Score a dataset, or what is left of it, on this machine or by another engine; with `share` beside a process that does so already.
 
     What happens before the score set is known (finding the model) stands in the status of the dataset's scores folder.
     """
+    engine = engine or LocalEngine()
     info = workspace.dataset_info(name)
     scores = workspace.scores(name)
     scores.mkdir(parents=True, exist_ok=True)
@@ -60,27 +65,34 @@ def score(workspace: Workspace, name: str, settings: ScoreSettings, say: Say = l
         fingerprints = models.fingerprint(folder)
     model = str(folder.resolve()) if Path(settings.model).is_dir() else settings.model  # whoever goes on may stand elsewhere
     about = {"dataset": name, "dataset_fingerprint": info["fingerprint"], "model": model, "max_length": settings.max_length}
-    about |= {"model_fingerprint": fingerprints[0], "tokenizer_fingerprint": fingerprints[1], "device": models.pick_device().type}
+    about |= {"model_fingerprint": fingerprints[0], "tokenizer_fingerprint": fingerprints[1], "device": engine.device}
     identity = " ".join(str(about[key]) for key in sorted(about) if key not in ("dataset", "model"))
     about["score_id"] = f"{models.short_name(settings.model)}-{blake2b(identity.encode(), digest_size=4).hexdigest()}"
     target = workspace.score_set(name, about["score_id"])
     target.mkdir(exist_ok=True)
     rows = int(info["rows_kept"])
-    wanted = min(settings.limit or rows, rows)
+    job = Job(workspace.pairs(name), target, folder, settings, about, rows, min(settings.limit or rows, rows))
     if share:
-        _help(workspace.pairs(name), target, folder, settings, rows, wanted, say)
+        _help(job, say)
     with _writer_lock(target, say):
         if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
             raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
-        if score_parts.missing_parts(target, rows, wanted):
+        if job.missing():
             _check_batches(target, settings)
-            with Status(target, say, total=wanted, phase="loading the model") as status:
-                _run(workspace.pairs(name), target, folder, settings, about, wanted, status)
+            with Status(target, say, total=job.wanted, phase="putting the rows in order") as status:
+                _run(job, engine, status)
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
-            with Status(target, say, total=wanted, done=wanted, truncated=score_parts.truncated_rows(target)):
+            with Status(target, say, total=job.wanted, done=job.wanted, truncated=score_parts.truncated_rows(target)):
                 pass
         score_parts.tidy(target)
         return _report(target)
+
+
+def _run(job: Job, engine: Engine, status: Status) -> None:
+    score_parts.put_in_order(job.target, job.pairs, job.wanted)
+    if not (job.target / file_names.SCORE).is_file():
+        engine.begin(job, status)
+    engine.score(job, status)
 
 
 def _writer_lock(target: Path, say: Say) -> AcquireReturnProxy[FileLock]:
@@ -100,17 +112,21 @@ def _say_of_leader(target: Path, say: Say, doing: str) -> None:
     say(status | {"phase": words, "counted": words if status.get("counted", phase) == phase else None})
 
 
-def _help(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, rows: int, wanted: int, say: Say) -> None:
+def _help(job: Job, say: Say) -> None:
     """While another process leads: scores parts that nobody has, until there is none to be had. Returns at once where nobody leads."""
-    lock = FileLock(target / ".lock")
-    while not ((target / file_names.SCORE).is_file() and score_parts.rows_in_order(target) >= wanted) and not _free(lock):
-        _say_of_leader(target, say, "begins this score set")
+    lock = FileLock(job.target / ".lock")
+    while not _ready(job) and not _free(lock):
+        _say_of_leader(job.target, say, "begins this score set")
         time.sleep(_POLL_SECONDS)
     if _free(lock):
         return
-    scorer = PartScorer(pairs, target, models.load(settings.model, folder))
-    for part in score_parts.taken(target, rows, wanted):
-        scorer.score(part, lambda *_: _say_of_leader(target, say, "leads, this one helps"))
+    scorer = PartScorer(job.pairs, job.target, models.load(job.settings.model, job.folder))
+    for part in score_parts.taken(job.target, job.rows, job.wanted):
+        scorer.score(part, lambda *_: _say_of_leader(job.target, say, "leads, this one helps"))
+
+
+def _ready(job: Job) -> bool:
+    return (job.target / file_names.SCORE).is_file() and score_parts.rows_in_order(job.target) >= job.wanted
 
 
 def _free(lock: FileLock) -> bool:
@@ -131,64 +147,6 @@ def _check_batches(target: Path, settings: ScoreSettings) -> None:
         raise InputError(
             f"--batch-tokens {own}, with which {target.name} began", str(asked), "Leave --batch-tokens out: it goes on with its own."
         )
-
-
-def _run(pairs: Path, target: Path, folder: Path, settings: ScoreSettings, about: dict[str, Any], wanted: int, status: Status) -> None:
-    lm = models.load(settings.model, folder)
-    status.update(phase="putting the rows in order")
-    score_parts.put_in_order(target, pairs, wanted)
-    if not (target / file_names.SCORE).is_file():
-        _begin(pairs, target, lm, settings, about, status)
-    _score_parts(pairs, target, lm, wanted, status)
-
-
-def _begin(pairs: Path, target: Path, lm: LanguageModel, settings: ScoreSettings, about: dict[str, Any], status: Status) -> None:
-    """Count the training split, check the layouts, and leave the counts, d, the head and, last of all, score.json."""
-    tally = counting.count(
-        pairs,
-        lm.tokenizer,
-        lm.head.weight.shape[0],
-        min(settings.max_length, lm.longest),
-        lambda done, total: status.update(phase="counting tokens", done=done, total=total),
-    )
-    counts = tally.counts(counting.training_conversations(pairs))
-    chosen, rejected = counts.totals()
-    d = discrepancy.discrepancy(chosen, rejected)
-    status.update(phase="checking the layout against a plain forward")
-    batch_tokens = settings.batch_tokens or lm.batch_tokens
-    layout = selfcheck.choose_layout(lm, d, tally.sample(), batch_tokens)
-    write_counts(target, counts)
-    table = discrepancy.table(token_bytes(lm.tokenizer, len(d)), chosen, rejected)
-    replace_atomically(target / file_names.DISCREPANCY, lambda path: table.to_parquet(path, index=False))
-    score_parts.save_array(target / file_names.HEAD, lm.head.weight.float().cpu().numpy())
-    if lm.head.bias is not None:
-        score_parts.save_array(target / file_names.HEAD_BIAS, lm.head.bias.float().cpu().numpy())
-    about |= {"created": datetime.now(UTC).isoformat(), "dtype": str(lm.dtype).removeprefix("torch.")}
-    about |= {"batch_tokens": batch_tokens, "pairs": tally.rows}
-    about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
-    about |= {"selfcheck_reward_difference": layout.reward_difference}
-    about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
-    about |= {"parameters": lm.model.num_parameters(), "layers": lm.model.config.get_text_config().num_hidden_layers}
-    write_json(target / file_names.SCORE, about)
-
-
-def _score_parts(pairs: Path, target: Path, lm: LanguageModel, wanted: int, status: Status) -> None:
-    scorer, rows = PartScorer(pairs, target, lm), int(read_json(target / file_names.SCORE)["pairs"])
-    missing = score_parts.missing_parts(target, rows, wanted)
-    truncated = score_parts.truncated_rows(target, [k for k, _, _ in missing])
-    pace = Pace(status, _scored(wanted, missing), wanted, truncated, int(status.before.get("tokens", 0)))
-    while missing:
-        for part in score_parts.taken(target, rows, wanted):
-            scorer.score(part, pace.add)
-        missing = score_parts.missing_parts(target, rows, wanted)
-        if (done := _scored(wanted, missing)) != pace.done:
-            pace.found(done, score_parts.truncated_rows(target))
-        if missing:  # others work on them
-            time.sleep(_POLL_SECONDS)
-
-
-def _scored(wanted: int, missing: list[Part]) -> int:
-    return wanted - sum(end - start for _, start, end in missing)
 
 
 def _report(target: Path) -> ScoreReport:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
 from deft_core import file_names
-from deft_core.errors import NonFiniteLoss
+from deft_core.errors import InputError, NonFiniteLoss
 from deft_core.lm import checkpoints
 from deft_core.lm.collator import StepBatches, StepsOfRun
 from deft_core.lm.failures import storing
@@ -209,7 +209,13 @@ class RunTrainer(Trainer):
             save_file({name: value.detach().contiguous() for name, value in _learning(self.model)}, Path(output_dir) / file_names.WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self.is_fsdp_enabled:
+        checkpoint = Path(resume_from_checkpoint)
+        sharded = not (checkpoint / file_names.WEIGHTS).is_file()
+        if sharded != self.is_fsdp_enabled:
+            kinds = {True: "sharded (FSDP)", False: "whole (one process, or DDP)"}
+            expected, found = f"a checkpoint whose weights are {kinds[self.is_fsdp_enabled]}", f"{kinds[sharded]} in {checkpoint}"
+            raise InputError(expected, found, "Go on as the run began, in any number of processes if its weights are whole.")
+        if sharded:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         saved = load_file(Path(resume_from_checkpoint) / file_names.WEIGHTS)

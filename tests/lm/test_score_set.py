@@ -372,8 +372,8 @@ def test_nothing_is_called_finished_before_it_is(small, settings):
     phases = list(dict.fromkeys(said))
     assert phases == [
         "starting",
-        "loading the model",
         "putting the rows in order",
+        "loading the model",
         "counting tokens",
         "checking the layout against a plain forward",
         "scoring",

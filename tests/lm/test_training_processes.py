@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def finished(folder, *launcher, last=(), **options):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def stopped_after_a_checkpoint(folder, *launcher):
+    process = subprocess.Popen(command(folder, *launcher), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.terminate()
+    process.wait()
 
 
 def losses(folder):
@@ -113,14 +123,42 @@ def test_two_processes_resume_with_the_same_bits(tiny, tmp_path):
     settings = Settings(steps=8, lr=1e-3, save_steps=2, guidance=None)
     whole, folder = run_folder(tmp_path / "whole", tiny, settings), run_folder(tmp_path / "run", tiny, settings)
     finished(whole, *TORCHRUN)
-    process = subprocess.Popen(command(folder, *TORCHRUN), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (folder / "checkpoints" / "checkpoint-4").is_dir() and not (folder / "checkpoints" / "checkpoint-6").is_dir():
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.terminate()
-    process.wait()
+    stopped_after_a_checkpoint(folder, *TORCHRUN)
     finished(folder, *TORCHRUN)
     assert_same_bits(weights(folder), weights(whole))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(TORCHRUN, ()), ((), TORCHRUN)])
+def test_a_checkpoint_of_two_processes_resumes_in_one_and_the_other_way_round(tiny, tmp_path, first, then):
+    settings = Settings(steps=8, lr=1e-3, save_steps=2, guidance=1.0, max_grad_norm=0.5)
+    whole, folder = run_folder(tmp_path / "whole", tiny, settings), run_folder(tmp_path / "run", tiny, settings)
+    finished(whole)
+    stopped_after_a_checkpoint(folder, *first)
+    finished(folder, *then)
+    assert [event["processes"] for event in events(folder, "start")] == ([2, 1] if first else [1, 2])
+    expected = losses(whole)
+    assert set(losses(folder)) == set(expected) == set(range(1, 9))
+    for step, values in losses(folder).items():
+        assert values == pytest.approx(expected[step] * len(values), rel=2e-4, abs=2e-5), step
+    before = load_file(tiny / "model.safetensors")
+    for name, value in weights(whole).items():
+        moved, apart = (value - before[name]).abs().max().item(), (value - weights(folder)[name]).abs().max().item()
+        assert apart < 0.02 * moved, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "then", "words"), [(SHARDED, (), "weights are whole .*; found sharded"), ((), SHARDED, "weights are sharded")]
+)
+def test_a_sharded_checkpoint_and_a_whole_one_are_not_taken_for_each_other(tiny, tmp_path, first, then, words):
+    folder = run_folder(tmp_path / "run", tiny, Settings(steps=8, save_steps=2, guidance=1.0))
+    stopped_after_a_checkpoint(folder, *first)
+    done = subprocess.run(command(folder, *then), cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    assert re.search(words, done.stdout)
+    assert "Go on as the run began" in done.stdout
+    assert list((folder / "checkpoints").glob("checkpoint-*"))  # and so it can
 
 
 @pytest.mark.slow
@@ -153,12 +191,7 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(tiny, tmp_path):
     settings = Settings(steps=8, lr=1e-3, save_steps=2, guidance=1.0)
     whole, folder = run_folder(tmp_path / "whole", tiny, settings), run_folder(tmp_path / "run", tiny, settings)
     finished(whole, *SHARDED)
-    process = subprocess.Popen(command(folder, *SHARDED), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)):
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.terminate()
-    process.wait()
+    stopped_after_a_checkpoint(folder, *SHARDED)
     finished(folder, *SHARDED)
     assert_same_bits(weights(folder), weights(whole))
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["checkpoint-8"]

@@ -1,0 +1,125 @@
+"""Scoring on a cluster of two nodes of one core each, made by Ray's own test utility; one of them, or an actor, is killed in the middle."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from deft_core.errors import InputError, ModelError
+from deft_core.importing import import_source
+from deft_core.lm.ray_engine import RayEngine
+from deft_core.lm.score_set import ScoreSettings, score
+from deft_core.workspace import read_json
+from tests.conftest import small_rows
+from tests.tiny_model import save_model, tiny_config
+
+ROWS = 900  # parts of 16, 32, 64, 128, 256, 256 and 148
+
+
+@pytest.fixture
+def many(workspace, tmp_path):
+    source = tmp_path / "many.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(ROWS)))
+    import_source(workspace, str(source), "many")
+    return workspace
+
+
+@pytest.fixture
+def cluster():
+    """A head without cores and two nodes of one core each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster.two = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def scored(workspace, report):
+    """The light columns of a set in the order of ids, and its pooled vectors."""
+    folder = workspace.score_set("many", report.score_id)
+    table = pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("part-*.parquet"))], ignore_index=True)
+    return table, np.concatenate([np.load(path) for path in sorted(folder.glob("pooled-*.npy"))])
+
+
+def check_equal(workspace, report, expected):
+    table, pooled = scored(workspace, report)
+    assert table["id"].tolist() == expected[0]["id"].tolist() and len(table) == ROWS
+    for name in ("reward_chosen", "reward_rejected", "reward_margin", "mean_logp_chosen", "mean_logp_rejected"):
+        assert np.abs(table[name] - expected[0][name]).max() < 1e-5, name
+    assert [ids.tolist() for row in table["token_ids"] for ids in row] == [ids.tolist() for row in expected[0]["token_ids"] for ids in row]
+    assert np.abs(pooled - expected[1]).max() < 1e-5
+
+
+def local(workspace, settings):
+    """What this machine scores, then out of the way."""
+    report = score(workspace, "many", settings)
+    found, folder = scored(workspace, report), workspace.score_set("many", report.score_id)
+    d, about = pd.read_parquet(folder / "discrepancy.parquet"), read_json(folder / "score.json")
+    folder.rename(folder.with_name(".local"))
+    return found, d, about
+
+
+@pytest.mark.slow
+def test_a_cluster_scores_as_this_machine_does_and_goes_on_with_what_it_began(many, tiny, cluster):
+    settings = ScoreSettings(str(tiny), batch_tokens=150)
+    expected, d, about = local(many, settings)
+    report = score(many, "many", ScoreSettings(str(tiny), 100, 150), engine=RayEngine())
+    assert (report.pairs, report.score_id, report.layout) == (100, about["score_id"], "prefix-shared")
+    assert score(many, "many", ScoreSettings(str(tiny), 300, 150)).pairs == 300  # this machine goes on
+    whole = score(many, "many", settings, engine=RayEngine())  # and the cluster again
+    check_equal(many, whole, expected)
+    folder = many.score_set("many", whole.score_id)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "discrepancy.parquet"), d)
+    same = ("dataset_fingerprint", "model_fingerprint", "tokenizer_fingerprint", "layout", "batch_tokens", "pairs", "dtype", "device")
+    assert {name: read_json(folder / "score.json")[name] for name in same} == {name: about[name] for name in same}
+    status = read_json(folder / "status.json")
+    assert (status["state"], status["done"], status["total"]) == ("finished", ROWS, ROWS)
+    assert not list(folder.glob(".part-*")) and not (folder / ".in-order.parquet").exists()
+
+
+@pytest.mark.slow
+def test_an_actor_and_a_node_that_are_killed_in_the_middle_change_no_score(many, tiny, cluster):
+    settings = ScoreSettings(str(tiny), batch_tokens=150)
+    expected, _, _ = local(many, settings)
+    killed = []
+
+    def say(status):
+        if status["phase"] == "scoring" and status["done"] >= 16 and not killed:
+            actors = [process for process in psutil.process_iter(["cmdline"]) if "_PartWorker" in " ".join(process.info["cmdline"] or [])]
+            assert len(actors) == 2
+            actors[0].kill()
+            killed.append(status["done"])
+        elif status["phase"] == "scoring" and len(killed) == 1 and status["done"] > killed[0]:
+            cluster.remove_node(cluster.two[1], allow_graceful=False)
+            killed.append(status["done"])
+
+    report = score(many, "many", settings, say, engine=RayEngine())
+    assert len(killed) == 2 and killed[1] < ROWS
+    check_equal(many, report, expected)
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_on_the_cluster_is_said_in_its_own_words(many, tmp_path, cluster):
+    narrow = save_model(tiny_config(vocab_size=100), tmp_path / "narrow")
+    with pytest.raises(ModelError, match="whose tokens the model has logits for"):
+        score(many, "many", ScoreSettings(str(narrow)), engine=RayEngine())
+    status = read_json(next(many.scores("many").glob("narrow-*/status.json")))
+    assert status["state"] == "failed" and "Use the tokenizer the model was trained with" in status["message"]
+
+
+def test_without_ray_it_is_said_how_to_have_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install -r requirements-ray\.txt"):
+        RayEngine()
+
+
+def test_a_slot_has_a_core():
+    with pytest.raises(InputError, match="at least one core a slot; found 0"):
+        RayEngine(0)
