@@ -23,8 +23,8 @@ def bits(folder):
     return {path.name: path.read_bytes() for pattern in ("part-*", "pooled-*", "head.npy", "discrepancy*") for path in folder.glob(pattern)}
 
 
-def killed_ten_times(workspace, name, *options, early=0.2):
-    """Scores `name` once without and once with ten kills at random moments; what every kill left behind."""
+def killed(workspace, name, *options, times=10, early=0.2):
+    """Scores `name` once without and once with kills at random moments; what every kill left behind."""
     command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "score", name, *options, "--json"]
     began = time.monotonic()
     report = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
@@ -36,7 +36,7 @@ def killed_ten_times(workspace, name, *options, early=0.2):
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
     rng, left_behind = random.Random(seed), []
-    while len(left_behind) < 10:
+    while len(left_behind) < times:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(rng.uniform(early, 1.0) * seconds)
@@ -58,7 +58,7 @@ def test_ten_kills_then_completion_give_the_bits_of_an_uninterrupted_run(workspa
     source = tmp_path / "many.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(700)))
     import_source(workspace, str(source), "many")
-    pairs, left_behind = killed_ten_times(workspace, "many", "--model", str(tiny), "--batch-tokens", "150")
+    pairs, left_behind = killed(workspace, "many", "--model", str(tiny), "--batch-tokens", "150")
     assert pairs == 700
     assert len(set(left_behind)) > 1, "the kills fell at different moments of the work"
 
@@ -91,8 +91,8 @@ def test_of_two_that_share_the_work_one_is_killed_and_no_bit_changes(workspace, 
 
 
 @pytest.mark.slow
-def test_so_they_do_with_the_default_model_on_real_text(workspace):
+def test_so_do_four_with_the_default_model_on_real_text(workspace):
     default_model.ensure(print)
     import_source(workspace, str(ROOT / "data/demo/pairs.jsonl"), "real")
-    pairs, _ = killed_ten_times(workspace, "real", "--limit", "24", early=0.3)
+    pairs, _ = killed(workspace, "real", "--limit", "24", times=4, early=0.3)
     assert pairs == 24
