@@ -23,7 +23,6 @@ import argparse
 import json
 import math
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -108,8 +107,9 @@ def in_fresh_process(stage: str, folder: Path) -> dict[str, float]:
 
 def measure(stage: str, folder: Path) -> None:
     more = STAGES[stage](folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(more | {"peak_mb": round(peak)}))
+    status = Path("/proc/self/status").read_text()  # getrusage would have the parent's peak too
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    print(json.dumps(more | {"peak_mb": round(peak / 1024)}))
 
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:

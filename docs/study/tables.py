@@ -1,6 +1,6 @@
 """The study's tables and pictures from docs/study/results/, as README.md has them.
 
-python docs/study/tables.py tuning | primary | arms | exploratory      (or: make study-tables)
+python docs/study/tables.py tuning | power | primary | arms | exploratory      (or: make study-tables)
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from crossed import Contrast, contrast, holm, permutation_p, rank_p  # noqa: E402
+from crossed import Contrast, contrast, holm, permutation_p, rank_p, smallest_difference  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PRIMARY = ("highest", "lowest")
 CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
+HELDOUT_ROWS = 691
+Z_ALPHA, Z_POWER = 2.2414, 0.8416  # two-sided 2.5 %, power 80 %
 Values = NDArray[np.float64]
 
 
 def main() -> None:
-    tables = {"tuning": tuning, "primary": primary, "arms": arms, "exploratory": exploratory}
+    tables = {"tuning": tuning, "power": power, "primary": primary, "arms": arms, "exploratory": exploratory}
     asked = sys.argv[1:] or list(tables)
     for name in asked:
         print(f"<!-- {name} -->\n{markdown(tables[name]())}\n")
@@ -78,6 +80,25 @@ def tuning() -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows).groupby(["learning rate", "epochs"], as_index=False).mean()
     return table.assign(**{name: table[name].map("{:.4f}".format) for name in ("accuracy_implicit", "margin", "KL")})
+
+
+def power() -> pd.DataFrame:
+    """The smallest difference of the plan again, by the tuning runs: spread over rows of two runs' difference, spread between subsets.
+
+    The difference of two runs stands in for that of two arms of several runs, which is smaller, and subsets for seeds.
+    """
+    pairs: dict[tuple[float, float], list[Values]] = {}
+    for one in runs("tuning"):
+        values = pd.read_parquet(RESULTS / f"{one['name']}.parquet").sort_values("id")["accuracy_implicit"].to_numpy(np.float64)
+        pairs.setdefault((one["settings"]["lr"], one["settings"]["epochs"]), []).append(values)
+    between = float(np.sqrt(np.mean([(a.mean() - b.mean()) ** 2 / 2 for a, b in pairs.values()])))
+    rows = []
+    for (lr, epochs), (a, b) in sorted(pairs.items()):
+        over_rows = float(np.std(a - b, ddof=1))
+        smallest = smallest_difference(over_rows, HELDOUT_ROWS, [(between, 20), (between, 5)], Z_ALPHA, Z_POWER)
+        spreads = {"spread over rows": f"{over_rows:.3f}", "spread between subsets": f"{between:.4f}"}
+        rows.append({"learning rate": lr, "epochs": epochs, **spreads, "smallest difference": f"{smallest:.4f}"})
+    return pd.DataFrame(rows)
 
 
 def primary() -> pd.DataFrame:
