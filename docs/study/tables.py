@@ -22,6 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 PRIMARY = ("highest", "lowest")
 CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
 HELDOUT_ROWS = 691
+BETWEEN_SEEDS = 0.01
 Z_ALPHA, Z_POWER = 2.2414, 0.8416  # two-sided 2.5 %, power 80 %
 Values = NDArray[np.float64]
 
@@ -83,9 +84,11 @@ def tuning() -> pd.DataFrame:
 
 
 def power() -> pd.DataFrame:
-    """The smallest difference of the plan again, by the tuning runs: spread over rows of two runs' difference, spread between subsets.
+    """The smallest difference of the plan again, by the tuning runs.
 
-    The difference of two runs stands in for that of two arms of several runs, which is smaller, and subsets for seeds.
+    What two runs on random subsets say of one row differs by the chance of both, so half of that variance is one run's. A rule is one
+    subset whatever its seeds, and random the mean of 20: over rows, the variance of their difference is that of one run and a twentieth.
+    Between subsets the spread of the means is taken over all settings; between seeds it stays as assumed.
     """
     pairs: dict[tuple[float, float], list[Values]] = {}
     for one in runs("tuning"):
@@ -94,8 +97,8 @@ def power() -> pd.DataFrame:
     between = float(np.sqrt(np.mean([(a.mean() - b.mean()) ** 2 / 2 for a, b in pairs.values()])))
     rows = []
     for (lr, epochs), (a, b) in sorted(pairs.items()):
-        over_rows = float(np.std(a - b, ddof=1))
-        smallest = smallest_difference(over_rows, HELDOUT_ROWS, [(between, 20), (between, 5)], Z_ALPHA, Z_POWER)
+        over_rows = float(np.sqrt(np.var(a - b, ddof=1) / 2 * (1 + 1 / 20)))
+        smallest = smallest_difference(over_rows, HELDOUT_ROWS, [(between, 20), (BETWEEN_SEEDS, 5)], Z_ALPHA, Z_POWER)
         spreads = {"spread over rows": f"{over_rows:.3f}", "spread between subsets": f"{between:.4f}"}
         rows.append({"learning rate": lr, "epochs": epochs, **spreads, "smallest difference": f"{smallest:.4f}"})
     return pd.DataFrame(rows)
