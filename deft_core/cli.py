@@ -153,14 +153,16 @@ def score(
         bool, typer.Option("--share", help="Beside a process that scores the same set: take parts of its work, instead of following it.")
     ] = False,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster (docs/scale.md).")] = "local",
-    slot_cpus: Annotated[int, typer.Option(min=1, help="With --engine ray: cores of each slot that holds the model.")] = 1,
+    slot_cpus: Annotated[int | None, typer.Option(min=1, help="With --engine ray: cores of a slot, which holds the model; else 1.")] = None,
     as_json: Json = False,
 ) -> None:
     """Score every response with a language model; goes on where an earlier run stopped."""
     if share and engine == "ray":
         raise InputError("--share or --engine ray", "both", "A cluster shares the work by itself: leave --share out.")
+    if slot_cpus and engine == "local":
+        raise InputError("--slot-cpus with --engine ray", "--engine local", "Set OMP_NUM_THREADS for the cores of a local run.")
     settings = {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}
-    _score(context.obj, name, settings, as_json, share=share, slot_cpus=slot_cpus if engine == "ray" else None)
+    _score(context.obj, name, settings, as_json, share=share, slot_cpus=(slot_cpus or 1) if engine == "ray" else None)
 
 
 def _score(

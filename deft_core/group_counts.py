@@ -69,23 +69,24 @@ class GroupCounter:
         groups = [group_of(conversation) for conversation in conversations]
         self._loose.append((_keys(groups, chosen), _keys(groups, rejected)))
         if sum(len(keys) for sides in self._loose for keys in sides) > _LOOSE:
-            self._merge()
+            self.settle()
 
     def absorb(self, other: GroupCounter) -> None:
         """What another counter has counted."""
-        other._merge()
+        other.settle()
         self._absorbed.append(other._sorted)
         if sum(len(entries.keys) for entries in self._absorbed) > _LOOSE:
-            self._merge()
+            self.settle()
 
     def counts(self, conversations: int) -> GroupCounts:
         """Of all rows added, which came from so many conversations."""
-        self._merge()
+        self.settle()
         tokens, groups = np.divmod(self._sorted.keys, GROUPS)
         sides = self._sorted.chosen.astype(np.int64), self._sorted.rejected.astype(np.int64)
         return GroupCounts(groups.astype(np.int16), tokens.astype(np.int32), *sides, self.vocabulary, conversations)
 
-    def _merge(self) -> None:
+    def settle(self) -> None:
+        """Counts what has been added, so that nothing larger than the counts is held."""
         if self._loose:
             self._sorted = self._sorted.with_added(_Entries.of(*map(np.concatenate, zip(*self._loose, strict=True))))
         if self._absorbed:

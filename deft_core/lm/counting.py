@@ -89,6 +89,7 @@ def count(
             columns = batch.to_pydict()
             tally.add(columns, token_rows(tokenizer, columns["prompt"], columns["responses"], max_length))
             told(tally.rows, total)
+    tally.counter.settle()
     return tally
 
 

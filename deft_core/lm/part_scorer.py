@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from deft_core import discrepancy, file_names
-from deft_core.errors import InputError
 from deft_core.lm import score_parts
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.score_parts import Part
@@ -27,7 +26,7 @@ class PartScorer:
     def __init__(self, pairs: Path, target: Path, lm: LanguageModel) -> None:
         about = read_json(target / file_names.SCORE)
         d = discrepancy.read_table(target)["d"].to_numpy(np.float64)
-        self.dataset, self.target, self.lm = pairs.with_name(file_names.DATASET), target, lm
+        self.pairs, self.target, self.lm = pairs, target, lm
         self.fingerprint = about["dataset_fingerprint"]
         self.max_length = min(about["max_length"], lm.longest)
         self.scorer = Scorer(lm, d, about["layout"], about["batch_tokens"], about["own_logits"])
@@ -35,9 +34,7 @@ class PartScorer:
     def score(self, part: Part, counted: Counted = lambda *_: None) -> None:
         """Scores the part and writes it."""
         k, start, end = part
-        if read_json(self.dataset)["fingerprint"] != self.fingerprint:
-            words = "the dataset as it was when scoring began", "another import in its place"
-            raise InputError(*words, "Score the dataset that took its place.")
+        score_parts.check_unchanged(self.pairs, self.fingerprint)
         rows = score_parts.rows_of(self.target, start, end)
         row_tokens = token_rows(self.lm.tokenizer, rows["prompt"], rows["responses"], self.max_length)
         scores: list[list[ResponseScore]] = [[] for _ in row_tokens]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 
 from deft_core.errors import DeftError, InputError, ModelError, first_line
 from deft_core.group_counts import GroupCounts
-from deft_core.lm import counting, models
+from deft_core.lm import counting, models, score_parts
 from deft_core.lm.counting import Tally
 from deft_core.lm.models import LanguageModel
 from deft_core.lm.part_scorer import PartScorer
@@ -31,7 +34,9 @@ from deft_core.status import Status
 
 __all__ = ["RayEngine"]
 
-_FOREVER = {"max_restarts": -1, "max_task_retries": -1}  # an actor whose process or node is gone is started again, with the work it had
+# an actor whose process or node is gone is started again, with the work it had; what kills it every time ends the command
+_AGAIN = {"max_restarts": -1, "max_task_retries": 50}
+_PATIENCE_SECONDS = 24 * 3600.0  # for one part, or for a cluster that has lost all its nodes
 
 
 class RayEngine:
@@ -45,63 +50,76 @@ class RayEngine:
 
     @cached_property
     def device(self) -> str:
-        return "cuda" if self._has("GPU") >= 1 else "cpu"
+        return "cuda" if any(node.get("GPU", 0) >= 1 for node in self._nodes()) else "cpu"
 
     def begin(self, job: Job, status: Status) -> None:
         status.update(phase="loading the model on the cluster")
+        self._slots()  # there is room for one
+        idle = self._slot() | {"num_cpus": 0}  # it waits while tokens are counted
         with _in_words():
-            idle = self._slot() | {"num_cpus": 0}  # it waits while tokens are counted
-            beginner = self.ray.remote(**idle, **_FOREVER)(_Beginner).remote(job, _version())
-            vocabulary, longest = self.ray.get(beginner.measures.remote())
-            tally = self._count(job, vocabulary, min(longest, job.settings.max_length), status)
-            status.update(phase="checking the layout against a plain forward")
-            counts = tally.counts(counting.training_conversations(job.pairs))
-            self.ray.get(beginner.check_and_write.remote(counts, tally.sample()))
-            self.ray.kill(beginner)
+            beginner = self.ray.remote(**idle, **_AGAIN)(_Beginner).remote(job, _version())
+            try:
+                vocabulary, longest = self.ray.get(beginner.measures.remote())
+                tally = self._count(job, vocabulary, min(longest, job.settings.max_length), status)
+                status.update(phase="checking the layout against a plain forward")
+                counts = tally.counts(counting.training_conversations(job.pairs))
+                self.ray.get(beginner.check_and_write.remote(counts, tally.sample()))
+            finally:
+                self.ray.kill(beginner)
 
     def score(self, job: Job, status: Status) -> None:
         missing = job.missing()
         progress = pace(job, status, missing)
         while missing:
             parts = [dict(zip(("part", "start", "end"), part, strict=True)) for part in missing]
-            for done in self._mapped(parts, _PartWorker, (job, _version()), self._slots(), **self._slot()):
-                progress.add(*map(int, done))  # an array, after its way through Arrow
+            for batch in self._mapped(parts, _PartWorker, (job, _version()), self._slots(), **self._slot()):
+                progress.add(*(int(batch[name].sum()) for name in ("pairs", "tokens", "truncated")))
             missing = job.missing()
+            if (done := job.done(missing)) != progress.done:
+                progress.found(done, score_parts.truncated_rows(job.target))
 
     def _count(self, job: Job, vocabulary: int, max_length: int, status: Status) -> Tally:
         """On every core of the cluster, a row group at a time; what they count is added up here."""
         groups = [{"group": k} for k in range(pq.read_metadata(job.pairs).num_row_groups)]
-        total = Tally(vocabulary)
-        for tally in self._mapped(groups, _TallyWorker, (job, vocabulary, max_length), int(self._has("CPU")), num_cpus=1):
-            total.absorb(tally)
+        cores, total = sum(int(node.get("CPU", 0)) for node in self._nodes()), Tally(vocabulary)
+        for batch in self._mapped(groups, _TallyWorker, (job, _version(), vocabulary, max_length), cores, num_cpus=1):
+            for tally in batch["tally"]:
+                total.absorb(tally)
             status.update(phase="counting tokens", done=total.rows, total=job.rows)
         return total
 
-    def _mapped(self, items: list[dict[str, int]], worker: type, given: tuple[Any, ...], slots: int, **resources: float) -> Iterator[Any]:
-        """What the workers, one on each slot, make of the items, as it comes; an error of theirs is raised here."""
-        slots = max(1, min(len(items), slots))
-        mapped = self.ray.data.from_items(items, override_num_blocks=max(1, len(items))).map_batches(
+    def _mapped(
+        self, items: list[dict[str, int]], worker: type, given: tuple[Any, ...], slots: int, **resources: float
+    ) -> Iterator[dict[str, Any]]:
+        """What the workers, one on each slot, make of the items, one at a time, as it comes."""
+        mapped = self.ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             worker,
             fn_constructor_args=given,
             batch_size=1,
-            compute=self.ray.data.ActorPoolStrategy(size=slots, max_tasks_in_flight_per_actor=1),
+            compute=self.ray.data.ActorPoolStrategy(size=min(len(items), slots), max_tasks_in_flight_per_actor=1),
             **resources,
+            **_AGAIN,
         )
         with _in_words():
-            for batch in mapped.iter_batches(batch_size=None, prefetch_batches=0):
-                for outcome in batch["outcome"]:
-                    if isinstance(outcome, DeftError):
-                        raise outcome
-                    yield outcome
+            yield from mapped.iter_batches(batch_size=None, prefetch_batches=0)
 
     def _slot(self) -> dict[str, float]:
         return {"num_cpus": float(self.slot_cpus)} | ({"num_gpus": 1.0} if self.device == "cuda" else {})
 
     def _slots(self) -> int:
-        return max(1, int(self._has("GPU")) if self.device == "cuda" else int(self._has("CPU")) // self.slot_cpus)
+        """How many slots there are; refused where no node has room for one."""
+        cores = [int(node.get("CPU", 0)) // self.slot_cpus for node in self._nodes()]
+        gpus = [int(node.get("GPU", 0)) for node in self._nodes()]
+        slots = sum(map(min, cores, gpus)) if self.device == "cuda" else sum(cores)
+        if slots < 1:
+            wanted = f"a node with {self.slot_cpus} cores" + (" beside its GPU" if self.device == "cuda" else "")
+            found = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in self._nodes())
+            raise InputError(wanted, found or "no node", "Start `ray start` on such a node, or give a smaller --slot-cpus.")
+        return slots
 
-    def _has(self, resource: str) -> float:
-        return float(self.ray.cluster_resources().get(resource, 0))
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each living node has."""
+        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
 
 
 class _Beginner:
@@ -122,36 +140,24 @@ class _Beginner:
         check_and_write(self.job, self.lm, counts, sample)
 
 
-class _Worker:
-    """One of Ray Data's actors: of each item a result, or the error in words that ended it."""
+class _TallyWorker:
+    """Counts the tokens in one row group after another."""
 
-    def __call__(self, items: dict[str, Any]) -> dict[str, Any]:
-        outcomes = np.empty(1, object)
-        try:
-            outcomes[0] = self.work({name: int(values[0]) for name, values in items.items()})
-        except DeftError as error:
-            outcomes[0] = error
-        return {"outcome": outcomes}
-
-    def work(self, item: dict[str, int]) -> Any:
-        raise NotImplementedError
-
-
-class _TallyWorker(_Worker):
-    """Counts tokens in a row group."""
-
-    def __init__(self, job: Job, vocabulary: int, max_length: int) -> None:
-        self.job, self.vocabulary, self.max_length = job, vocabulary, max_length
+    def __init__(self, job: Job, version: str, vocabulary: int, max_length: int) -> None:
+        self.job, self.version, self.vocabulary, self.max_length = job, version, vocabulary, max_length
 
     @cached_property
     def tokenizer(self) -> Any:
-        return models.load_tokenizer(_folder(self.job))
+        return models.load_tokenizer(_folder(self.job, self.version))
 
-    def work(self, item: dict[str, int]) -> Tally:
-        return counting.count(self.job.pairs, self.tokenizer, self.vocabulary, self.max_length, row_groups=[item["group"]])
+    def __call__(self, items: dict[str, Any]) -> dict[str, Any]:
+        groups = [int(group) for group in items["group"]]
+        tally = np.empty(1, object)
+        tally[0] = counting.count(self.job.pairs, self.tokenizer, self.vocabulary, self.max_length, row_groups=groups)
+        return {"tally": tally}
 
 
-class _PartWorker(_Worker):
+class _PartWorker:
     """Holds the model, and scores part after part."""
 
     def __init__(self, job: Job, version: str) -> None:
@@ -161,30 +167,36 @@ class _PartWorker(_Worker):
     def scorer(self) -> PartScorer:
         return PartScorer(self.job.pairs, self.job.target, _model(self.job, self.version))
 
-    def work(self, item: dict[str, int]) -> tuple[int, ...]:
-        """Preferences, input tokens, preferences that lost tokens."""
+    def __call__(self, items: dict[str, Any]) -> dict[str, Any]:
         batches: list[tuple[int, int, int]] = []
-        self.scorer.score((item["part"], item["start"], item["end"]), lambda *batch: batches.append(batch))
-        return tuple(map(sum, zip(*batches, strict=True)))
+        for k, start, end in zip(items["part"], items["start"], items["end"], strict=True):
+            self.scorer.score((int(k), int(start), int(end)), lambda *batch: batches.append(batch))
+        return dict(zip(("pairs", "tokens", "truncated"), np.array(batches, np.int64).T, strict=True))
 
 
 def _model(job: Job, version: str) -> LanguageModel:
-    """The model as this node has it, refused where it is another than the set's, or the code is."""
+    """The model as this node has it, on the kind of device that the set is of."""
+    device = torch.device(job.about["device"])
+    if device.type == "cuda" and not torch.cuda.is_available():
+        found = f"torch {torch.__version__}, which sees none"
+        raise ModelError("a GPU, as Ray says this node has", found, "Install a torch for its GPU, or start Ray there with --num-gpus 0.")
+    return models.load(job.settings.model, _folder(job, version), device)
+
+
+def _folder(job: Job, version: str) -> Path:
+    """The model's files on this node, refused where they or the code are others than where the command runs."""
     if version != _version():
         raise InputError(f"DEFT Studio {version} on every node", _version(), "Install the same version everywhere.")
-    folder = _folder(job)
+    named_by_path = Path(job.about["model"]).is_absolute()
+    folder = job.folder if named_by_path else models.local_folder(job.settings.model)
     expected = job.about["model_fingerprint"], job.about["tokenizer_fingerprint"]
     if (found := models.fingerprint(folder)) != expected:
         raise ModelError(f"the model of this score set {expected}", f"{found} in {folder}", "Give every node the same files.")
-    return models.load(job.settings.model, folder)
+    return folder
 
 
 def _version() -> str:
     return package_version("deft-studio")
-
-
-def _folder(job: Job) -> Path:
-    return job.folder if job.folder.is_dir() else models.local_folder(job.settings.model)
 
 
 def _connected() -> Any:
@@ -196,32 +208,32 @@ def _connected() -> Any:
     except ImportError:
         raise InputError("Ray, for --engine ray", "none", "Install it: pip install -r requirements-ray.txt") from None
     if not ray.is_initialized():
+        before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            address = os.environ.get("RAY_ADDRESS", "a cluster of this machine")
+        except (OSError, RuntimeError, ValueError) as error:
+            address = os.environ.get("RAY_ADDRESS", "an address of this machine")
             raise InputError(f"a Ray cluster at {address}", first_line(error), "Start one with `ray start`, or set RAY_ADDRESS.") from None
-    ray.data.DataContext.get_current().enable_progress_bars = False  # the progress line is ours
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray puts its own in its place
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the progress line is ours
+    context.raise_original_map_exception = True
+    context.execution_no_progress_timeout_s = _PATIENCE_SECONDS
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
 
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """An error that an actor raised, as it was raised; any other of Ray's in three parts."""
+    """An error that a worker raised, as it was raised; any other of Ray's in three parts."""
+    from ray.data.exceptions import ExecutionTimeoutError
     from ray.exceptions import RayError
 
     try:
         yield
-    except RayError as error:
-        cause = _cause(error)
+    except (RayError, ExecutionTimeoutError) as error:
+        cause = getattr(error, "cause", None) or error
         if isinstance(cause, DeftError):
             raise type(cause)(*cause.args) from None
         raise DeftError("the cluster to do its work", first_line(cause), "Look into Ray's logs; the same command goes on.") from error
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What was raised first, or the project's own error where that came between."""
-    inner = getattr(error, "cause", None) or error.__cause__
-    own = isinstance(error, DeftError) and inner is None
-    return error if own or inner is None else _cause(inner)

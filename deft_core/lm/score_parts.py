@@ -9,6 +9,7 @@ processes may work on one set; a process that is killed lets go of it.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from deft_core import file_names
+from deft_core.errors import InputError
 from deft_core.lm.scoring import ResponseScore
 from deft_core.lm.tokens import TokenRow
 from deft_core.queries.in_order import write_in_order
-from deft_core.workspace import replace_atomically
+from deft_core.workspace import read_json, replace_atomically
 
-__all__ = ["Part", "missing_parts", "part_bounds", "put_in_order", "rows_done", "rows_in_order", "rows_of", "save_array", "score_columns"]
-__all__ += ["taken", "tidy", "truncated_rows", "write_part"]
+__all__ = ["Part", "check_unchanged", "missing_parts", "part_bounds", "put_in_order", "rows_done", "rows_in_order", "rows_of"]
+__all__ += ["save_array", "score_columns", "taken", "tidy", "truncated_rows", "write_part"]
 
 Part = tuple[int, int, int]  # its number, and its rows in the order of ids: from, to (not included)
 _FIRST, _LARGE, _LARGEST = 16, 256, 8192
@@ -55,9 +57,17 @@ def part_bounds(rows: int) -> list[tuple[int, int]]:
     return bounds
 
 
+def check_unchanged(pairs: Path, fingerprint: str) -> None:
+    """Refuses a dataset that another import has taken the place of."""
+    if read_json(pairs.with_name(file_names.DATASET))["fingerprint"] != fingerprint:
+        raise InputError("the dataset as it was when scoring began", "another import in its place", "Start scoring again.")
+
+
 def put_in_order(folder: Path, pairs: Path, wanted: int) -> None:
-    """Lays the first `wanted` rows by id ready for scoring."""
+    """Lays the first `wanted` rows by id ready for scoring; what a killed process left of that goes."""
     if rows_in_order(folder) < wanted:
+        for path in folder.glob(f".{file_names.IN_ORDER}.*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         replace_atomically(folder / file_names.IN_ORDER, lambda path: write_in_order(pairs, path, wanted))
 
 
@@ -71,7 +81,10 @@ def _part(folder: Path, k: int) -> Path:
 
 
 def _rows_in(part: Path) -> int:
-    return int(pq.read_metadata(part).num_rows) if part.is_file() else 0
+    try:
+        return int(pq.read_metadata(part).num_rows)
+    except FileNotFoundError:
+        return 0
 
 
 def rows_done(folder: Path) -> int:
@@ -105,8 +118,10 @@ def taken(folder: Path, all_rows: int, wanted: int) -> Iterator[Part]:
                 yield k, start, end
 
 
-def tidy(folder: Path) -> None:
-    """Once no part is missing: what only scoring needs goes."""
+def tidy(folder: Path, all_rows: int) -> None:
+    """What only scoring needs goes, once nothing that lies ready is missing."""
+    if missing_parts(folder, all_rows, rows_in_order(folder)):
+        return
     for path in (*folder.glob(_LOCKS), folder / file_names.IN_ORDER):
         path.unlink(missing_ok=True)
 

@@ -71,12 +71,12 @@ def score(
     target = workspace.score_set(name, about["score_id"])
     target.mkdir(exist_ok=True)
     rows = int(info["rows_kept"])
-    job = Job(workspace.pairs(name), target, folder, settings, about, rows, min(settings.limit or rows, rows))
+    wanted = min(settings.limit or rows, rows)
+    job = Job(workspace.pairs(name).absolute(), target.absolute(), folder.absolute(), settings, about, rows, wanted)
     if share:
         _help(job, say)
     with _writer_lock(target, say):
-        if workspace.dataset_info(name)["fingerprint"] != info["fingerprint"]:
-            raise InputError(f"{name} as it was when scoring was asked for", "another import in its place", "Start scoring again.")
+        score_parts.check_unchanged(job.pairs, info["fingerprint"])
         if job.missing():
             _check_batches(target, settings)
             with Status(target, say, total=job.wanted, phase="putting the rows in order") as status:
@@ -84,12 +84,13 @@ def score(
         elif (read_status(target) or {}).get("state") != "finished":  # killed between the last part and the last word
             with Status(target, say, total=job.wanted, done=job.wanted, truncated=score_parts.truncated_rows(target)):
                 pass
-        score_parts.tidy(target)
+        score_parts.tidy(target, rows)
         return _report(target)
 
 
 def _run(job: Job, engine: Engine, status: Status) -> None:
     score_parts.put_in_order(job.target, job.pairs, job.wanted)
+    score_parts.check_unchanged(job.pairs, job.about["dataset_fingerprint"])
     if not (job.target / file_names.SCORE).is_file():
         engine.begin(job, status)
     engine.score(job, status)

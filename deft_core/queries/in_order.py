@@ -10,19 +10,20 @@ import duckdb
 from deft_core.errors import InputError, first_line
 from deft_core.queries.relation import patterns
 
-__all__ = ["ROW_GROUP", "write_in_order"]
+__all__ = ["write_in_order"]
 
-ROW_GROUP = 2048  # rows
+_ROW_GROUP = 2048  # rows
+_MEMORY = "2GB"
 _COLUMNS = ("id", "prompt", "responses", "ranks")
 
 
-def write_in_order(pairs: Path, path: Path, rows: int, *, memory_mb: int = 2048) -> None:
-    """The first `rows` by id to `path`, as Parquet in row groups of 2,048; more than `memory_mb` waits on the disk beside it."""
+def write_in_order(pairs: Path, path: Path, rows: int) -> None:
+    """The first `rows` by id to `path`, as Parquet in row groups of 2,048; more than 2 GB of them wait on the disk beside it."""
     spill = path.with_name(f"{path.name}.spill")
     try:
-        with duckdb.connect(":memory:", config={"memory_limit": f"{memory_mb}MB", "temp_directory": str(spill)}) as connection:
+        with duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": str(spill)}) as connection:
             ordered = connection.read_parquet(patterns([pairs])).select(*_COLUMNS).order("id").limit(rows)
-            ordered.write_parquet(str(path), compression="zstd", row_group_size=ROW_GROUP)
+            ordered.write_parquet(str(path), compression="zstd", row_group_size=_ROW_GROUP)
     except duckdb.Error as error:
         raise InputError(f"the rows of {pairs}", first_line(error), "Import the dataset again, or make room on the disk.") from None
     finally:

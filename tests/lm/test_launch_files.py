@@ -44,7 +44,11 @@ def test_the_worker_on_two_machines_of_one_process_each_is_one_run(tiny, tmp_pat
         subprocess.Popen([*launch, "--machine_rank", rank, "-m", "deft_core.runs.worker", str(two)], cwd=ROOT, stderr=subprocess.DEVNULL)
         for rank in ("0", "1")
     ]
-    assert [machine.wait(300) for machine in machines] == [0, 0]
+    try:
+        assert [machine.wait(300) for machine in machines] == [0, 0]
+    finally:
+        for machine in machines:
+            machine.kill()
     assert json.loads((two / "exit.json").read_text())["state"] == "finished"
     assert [events(folder, "start")[0]["processes"] for folder in (one, two)] == [1, 2]
     for name in ("loss", "grad_norm", "reward_chosen"):

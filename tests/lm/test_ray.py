@@ -16,7 +16,7 @@ from deft_core.workspace import read_json
 from tests.conftest import small_rows
 from tests.tiny_model import save_model, tiny_config
 
-ROWS = 900  # parts of 16, 32, 64, 128, 256, 256 and 148
+ROWS = 1500  # parts of 16, 32, 64, 128 and 256, the last of 236
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def many(workspace, tmp_path):
 @pytest.fixture
 def cluster():
     """A head without cores and two nodes of one core each."""
-    ray = pytest.importorskip("ray")
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -123,3 +123,17 @@ def test_without_ray_it_is_said_how_to_have_it(monkeypatch):
 def test_a_slot_has_a_core():
     with pytest.raises(InputError, match="at least one core a slot; found 0"):
         RayEngine(0)
+
+
+@pytest.mark.slow
+def test_a_slot_that_no_node_has_room_for_is_refused(many, tiny, cluster):
+    with pytest.raises(InputError, match=r"a node with 2 cores; found .*1 cores and 0 GPUs.* smaller --slot-cpus"):
+        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine(2))
+
+
+@pytest.mark.slow
+def test_a_node_whose_gpu_torch_does_not_see_is_said(many, tiny, cluster):
+    cluster.add_node(num_cpus=1, num_gpus=1)  # Ray takes anybody's word for it
+    with pytest.raises(ModelError, match=r"a GPU, as Ray says this node has; found torch .*, which sees none"):
+        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine())
+    assert next(many.scores("many").glob("tiny-*/status.json"))

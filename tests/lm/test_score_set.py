@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock, Timeout
 
@@ -18,7 +19,6 @@ from deft_core.lm.models import load
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.lm.scoring import ResponseScore, Scorer, reference_scores
 from deft_core.lm.tokens import TokenRow, token_rows
-from deft_core.queries import in_order
 from deft_core.workspace import read_json, write_json
 from tests.conftest import small_rows
 from tests.tiny_model import save_model, tiny_config
@@ -46,20 +46,24 @@ def test_part_bounds_double_up_to_256_or_a_256th_or_8192():
 
 
 @pytest.mark.parametrize("wanted", [60, 21])
-def test_rows_lie_ready_in_the_order_of_their_ids(small, tmp_path, monkeypatch, wanted):
-    monkeypatch.setattr(in_order, "ROW_GROUP", 8)
+def test_rows_lie_ready_in_the_order_of_their_ids(small, tmp_path, wanted):
+    (tmp_path / "..in-order.parquet.1.tmp").write_text("left by a process that was killed")
+    (tmp_path / "..in-order.parquet.1.tmp.spill").mkdir()
     score_parts.put_in_order(tmp_path, small.pairs("small"), wanted)
     expected = pd.read_parquet(small.pairs("small"), columns=["id", "prompt", "responses", "ranks"]).sort_values("id")[:wanted]
     assert score_parts.rows_in_order(tmp_path) == wanted
+    assert [path.name for path in tmp_path.iterdir() if "in-order" in path.name] == [".in-order.parquet"]
+    whole = pq.read_table(tmp_path / ".in-order.parquet")
+    pq.write_table(whole, tmp_path / ".in-order.parquet", row_group_size=8)
+    assert pq.ParquetFile(tmp_path / ".in-order.parquet").num_row_groups == -(-wanted // 8) > 2
     for start, end in [(0, wanted), (0, 8), (3, 5), (7, 9), (8, 16), (15, wanted), (wanted - 1, wanted)]:
         found = score_parts.rows_of(tmp_path, start, end)
         assert found["id"] == expected["id"].tolist()[start:end]
         assert found["responses"] == [list(row) for row in expected["responses"][start:end]]
         assert found["prompt"] == [list(row) for row in expected["prompt"][start:end]]
         assert found["ranks"] == [list(row) for row in expected["ranks"][start:end]]
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".in-order")] == [".in-order.parquet"]
-    score_parts.tidy(tmp_path)
-    assert score_parts.rows_in_order(tmp_path) == 0
+    score_parts.tidy(tmp_path, 60)  # no part is there yet
+    assert score_parts.rows_in_order(tmp_path) == wanted
 
 
 def test_rows_that_cannot_be_read_are_said(tmp_path):
@@ -234,7 +238,7 @@ def test_parts_that_somebody_works_on_are_passed_over(tmp_path):
         FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False)
     assert next(taken) == (1, 16, 48)
     FileLock(tmp_path / ".part-00000.lock").acquire(blocking=False).lock.release()  # free again
-    score_parts.tidy(tmp_path)
+    score_parts.tidy(tmp_path, 60)
     assert list(tmp_path.iterdir()) == []
 
 
