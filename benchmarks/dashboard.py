@@ -39,6 +39,7 @@ import pandas as pd
 import websockets
 from generated import generate
 from playwright.sync_api import Page, Playwright, sync_playwright
+from profiling import peak_memory_mb
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 ROOT = Path(__file__).parents[1]
@@ -142,11 +143,6 @@ def server(folder: Path) -> Iterator[tuple[str, int]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def peak_memory_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 # the client that draws nothing

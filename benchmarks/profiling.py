@@ -1,10 +1,11 @@
-"""Where the time of what torch computes goes, by kind of operation."""
+"""Where the time of what torch computes goes, by kind of operation; the most memory that a process has held."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-__all__ = ["print_shares"]
+__all__ = ["peak_memory_mb", "print_shares"]
 
 KINDS = {
     "matrix products": ("mm", "linear"),
@@ -23,3 +24,9 @@ def print_shares(profiled: Any) -> None:
         shares[kind] += event.self_cpu_time_total
     for kind, microseconds in shares.items():
         print(f"{kind:<26}{microseconds / sum(shares.values()):>6.1%}")
+
+
+def peak_memory_mb(process: int | str = "self") -> float:
+    """Of itself alone: what getrusage says of a process begins with its parent's."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

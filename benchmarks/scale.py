@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from generated import add_states, generate  # noqa: E402
+from profiling import peak_memory_mb  # noqa: E402
 
 from deft_core.workspace import Workspace  # noqa: E402
 
@@ -107,9 +108,7 @@ def in_fresh_process(stage: str, folder: Path) -> dict[str, float]:
 
 def measure(stage: str, folder: Path) -> None:
     more = STAGES[stage](folder)
-    status = Path("/proc/self/status").read_text()  # getrusage would have the parent's peak too
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    print(json.dumps(more | {"peak_mb": round(peak / 1024)}))
+    print(json.dumps(more | {"peak_mb": round(peak_memory_mb())}))
 
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:

@@ -73,3 +73,21 @@ def test_a_bare_run_says_what_it_took(workspace: Workspace, tmp_path: Path, tiny
     assert found["wall"] > found["step_times"][-1] > 0 and found["wall"] > found["steps"] + found["reading"]
     evaluations = [event for event in metrics.read(folder)[0] if event["event"] == "evaluation"]
     assert {tuple(event) for event in evaluations} == {("event", "step", "time")}  # nothing was looked at
+
+
+def test_a_slope_of_one_is_linear(workspace: Workspace) -> None:
+    scale = import_module("scale")
+    # ten times the rows: 10 times the seconds is 1, 100 times 2, and from 100 to 300 for ten times 0.477 = log10(3)
+    assert scale.slopes_of([10, 100, 1_000, 10_000], [0.1, 1, 100, 300]) == [1.0, 2.0, 0.48]
+    # 100 times the rows, 10 times the seconds: half
+    assert scale.slopes_of([10, 1_000], [1, 10]) == [0.5]
+
+
+def test_every_stage_measures_what_is_there(workspace: Workspace) -> None:
+    scale = import_module("scale")
+    scale.prepare(workspace.root, 300)
+    without_the_model = [stage for stage in scale.STAGES if stage != "count"]
+    found = {stage: scale.STAGES[stage](workspace.root) for stage in without_the_model}
+    assert all(one["seconds"] > 0 for one in found.values())
+    assert found["order"]["part_rows"] == 128  # 16, 32, 64, 128 and 60
+    assert found["export"]["rows_out"] == 12  # 5 % of the 240 or so training rows

@@ -106,12 +106,17 @@ def test_an_actor_and_a_node_that_are_killed_in_the_middle_change_no_score(many,
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_on_the_cluster_is_said_in_its_own_words(many, tmp_path, cluster):
+def test_what_goes_wrong_on_the_cluster_is_said_in_its_own_words(many, tiny, tmp_path, cluster):
+    with pytest.raises(InputError, match=r"a node with 2 cores; found .*1 cores and 0 GPUs.* smaller --slot-cpus"):
+        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine(2))
     narrow = save_model(tiny_config(vocab_size=100), tmp_path / "narrow")
     with pytest.raises(ModelError, match="whose tokens the model has logits for"):
         score(many, "many", ScoreSettings(str(narrow)), engine=RayEngine())
     status = read_json(next(many.scores("many").glob("narrow-*/status.json")))
     assert status["state"] == "failed" and "Use the tokenizer the model was trained with" in status["message"]
+    cluster.add_node(num_cpus=1, num_gpus=1)  # Ray takes anybody's word for it
+    with pytest.raises(ModelError, match=r"a GPU, as Ray says this node has; found torch .*, which sees none"):
+        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine())
 
 
 def test_without_ray_it_is_said_how_to_have_it(monkeypatch):
@@ -123,17 +128,3 @@ def test_without_ray_it_is_said_how_to_have_it(monkeypatch):
 def test_a_slot_has_a_core():
     with pytest.raises(InputError, match="at least one core a slot; found 0"):
         RayEngine(0)
-
-
-@pytest.mark.slow
-def test_a_slot_that_no_node_has_room_for_is_refused(many, tiny, cluster):
-    with pytest.raises(InputError, match=r"a node with 2 cores; found .*1 cores and 0 GPUs.* smaller --slot-cpus"):
-        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine(2))
-
-
-@pytest.mark.slow
-def test_a_node_whose_gpu_torch_does_not_see_is_said(many, tiny, cluster):
-    cluster.add_node(num_cpus=1, num_gpus=1)  # Ray takes anybody's word for it
-    with pytest.raises(ModelError, match=r"a GPU, as Ray says this node has; found torch .*, which sees none"):
-        score(many, "many", ScoreSettings(str(tiny)), engine=RayEngine())
-    assert next(many.scores("many").glob("tiny-*/status.json"))
