@@ -34,9 +34,8 @@ from deft_core.status import Status
 
 __all__ = ["RayEngine"]
 
-# an actor whose process or node is gone is started again, with the work it had; what kills it every time ends the command
-_AGAIN = {"max_restarts": -1, "max_task_retries": 50}
-_PATIENCE_SECONDS = 24 * 3600.0  # for one part, or for a cluster that has lost all its nodes
+_AGAIN = {"max_restarts": -1, "max_task_retries": -1}  # as Ray Data's actors: started again, with the work it had
+_PATIENCE_SECONDS = 24 * 3600.0  # without a part that ends: one is slow, kills its actor every time, or all nodes are gone
 
 
 class RayEngine:
@@ -98,7 +97,6 @@ class RayEngine:
             batch_size=1,
             compute=self.ray.data.ActorPoolStrategy(size=min(len(items), slots), max_tasks_in_flight_per_actor=1),
             **resources,
-            **_AGAIN,
         )
         with _in_words():
             yield from mapped.iter_batches(batch_size=None, prefetch_batches=0)
