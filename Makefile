@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.dev
 
-.PHONY: app test test-slow test-browser lint format types bench study-data study-tuning study-primary study-exploratory study-tables clean
+.PHONY: app test test-slow test-browser lint format types bench study-data study-rows study-tuning study-primary study-exploratory study-tables clean
 
 app: .venv/.app
 	$(BIN)/deft app --demo
@@ -43,7 +43,7 @@ study-data: $(STAMP)
 	$(BIN)/deft score hh
 	$(BIN)/deft score qa
 
-study-tuning study-primary study-exploratory: $(STAMP)
+study-rows study-tuning study-primary study-exploratory: $(STAMP)
 	$(BIN)/python docs/study/run.py $(@:study-%=%)
 
 study-tables: $(STAMP)

@@ -1,5 +1,6 @@
 """The study's arms are the planned ones, and its statistics do what they say, by hand."""
 
+import json
 import math
 from importlib import import_module
 from pathlib import Path
@@ -130,3 +131,25 @@ def test_tuning_runs_are_evaluated_on_half_of_the_judge_split(tmp_path):
     assert read_run(tmp_path).heldout_rows == len(held)
     pairs = {row_id.removeprefix("row-") for row_id in held}
     assert all(str(int(k) ^ 1) in pairs for k in pairs)  # conversations are not cut in two
+
+
+def test_what_an_arm_selects_is_its_mean_over_subsets(tmp_path, monkeypatch):
+    tables = import_module("tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    columns = dict.fromkeys(tables.SELECTED, 0.0)
+    rows = [{"id": name} | columns | {"tokens_chosen": n, "kept_highest": k, "kept_lowest": 0.0} for name, n, k in ROWS_OF_FOUR]
+    pd.DataFrame(rows).to_parquet(tmp_path / "training-hh.parquet")
+    for number, ids in enumerate((["a", "b"], ["c", "d"], ["c", "d"])):
+        one = {"name": f"random-{number}", "part": "primary", "arm": "random", "number": number, "dataset": "hh", "ids": ids}
+        (tmp_path / f"random-{number}.json").write_text(json.dumps(one))
+    one = {"name": "highest-0", "part": "primary", "arm": "highest", "number": 0, "dataset": "hh", "ids": ["a", "c"]}
+    (tmp_path / "highest-0.json").write_text(json.dumps(one))
+    found = tables.selects().set_index("arm")
+    # all: (1 + 2 + 30 + 50) / 4 = 20.75; random: ((1 + 2) / 2 + (30 + 50) / 2) / 2 = 20.75, of two different subsets; highest (1 + 30) / 2
+    assert found["tokens_chosen"].to_dict() == {"all training rows": "20.8", "highest": "15.5", "random": "20.8"}
+    assert found["subsets"].to_dict() == {"all training rows": 1, "highest": 1, "random": 2}
+    # of rows a and c draws of d keep 1.0 and 0.5 in the mean: 0.75
+    assert found["kept by draws of d: highest"].to_dict() == {"all training rows": "", "highest": "0.75", "random": ""}
+
+
+ROWS_OF_FOUR = [("a", 1, 1.0), ("b", 2, 0.0), ("c", 30, 0.5), ("d", 50, 0.5)]

@@ -1,6 +1,6 @@
 """Makes the study's runs, one after the other, through the workspace's queue; what is there already is left alone.
 
-    python docs/study/run.py tuning | primary | exploratory [1/2]      DEFT_WORKSPACE names the workspace; `make study-data` fills it
+    python docs/study/run.py rows | tuning | primary | exploratory [1/2]      DEFT_WORKSPACE names the workspace; `make study-data` fills it
 
 1/2 is the first half of them: two halves may run at once, each in a copy of the workspace and with OMP_NUM_THREADS=1. Killed and
 started again, it goes on: a run that was under way is resumed. When a run has finished, what the analysis needs of it is written to
@@ -22,18 +22,24 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
-from arms import HH, Planned, exploratory, planned, tuning  # noqa: E402
+from arms import FRACTION, HH, Planned, exploratory, planned, tuning  # noqa: E402
 
-from deft_core import file_names, queries, selecting, selections  # noqa: E402
+from deft_core import file_names, queries, reliability, selecting, selections, uncertainty  # noqa: E402
+from deft_core.group_counts import read_counts  # noqa: E402
+from deft_core.pooled import open_head, open_pooled, places  # noqa: E402
+from deft_core.rule import Rule  # noqa: E402
 from deft_core.runs import launch, metrics, monitor  # noqa: E402
 from deft_core.runs.prepare import prepare, prepare_full  # noqa: E402
 from deft_core.runs.spec import read_run, write_run  # noqa: E402
+from deft_core.selection import kept  # noqa: E402
 from deft_core.workspace import Workspace, default_root, read_json, replace_atomically  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = ("accuracy_implicit", "accuracy_logp", "margin", "reward_chosen", "kl")  # of the tuned model, by prompt
+COLUMNS = ("reward_chosen", "reward_rejected", "reward_margin", "logp_margin", "tokens_prompt", "tokens_chosen", "tokens_rejected", "turns")
 POLL_SECONDS = 2
 
 
@@ -41,13 +47,16 @@ def main() -> None:
     part = sys.argv[1] if len(sys.argv) > 1 else ""
     share, shares = map(int, (sys.argv[2] if len(sys.argv) > 2 else "1/1").split("/"))
     workspace = Workspace(default_root())
+    if part == "rows":
+        write_training_rows(workspace)
+        return
     todo = {
         "tuning": tuning,
         "primary": lambda: planned(_training_rows(workspace)),
         "exploratory": lambda: exploratory(_omega(workspace)),
     }
     if part not in todo:
-        sys.exit(f"Expected one of {', '.join(todo)}; found {part!r}. Say which part of the study to run.")
+        sys.exit(f"Expected one of rows, {', '.join(todo)}; found {part!r}. Say which part of the study to run.")
     for one in islice(todo[part](), share - 1, None, shares):
         if not (RESULTS / f"{one.name}.json").is_file():
             folder = finished(workspace, one)
@@ -58,6 +67,22 @@ def main() -> None:
 def _training_rows(workspace: Workspace) -> pd.DataFrame:
     table = queries.light_table(queries.open_view(workspace, HH))
     return table[table["split"] == "train"].reset_index(drop=True)
+
+
+def write_training_rows(workspace: Workspace) -> None:
+    """What rules go by and what they may bring along, of every training row, and how often draws of d keep it in the 5 % at either end."""
+    view, table = queries.open_view(workspace, HH), _training_rows(workspace)
+    folder, pooled = view.parts[0].parent, open_pooled(view)
+    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(read_counts(folder)))
+    where = places(pooled, table["id"].tolist())
+    members = np.zeros(pooled.rows.num_rows, dtype=bool)
+    members[where] = True
+    found = table[["id", *COLUMNS]].copy()
+    for end in ("highest", "lowest"):
+        rule = Rule(end, fraction=FRACTION)
+        found[f"kept_{end}"] = uncertainty.kept_probability(pooled, drawn, rule, members, int(kept(table, rule).sum()))[where]
+    RESULTS.mkdir(exist_ok=True)
+    found.to_parquet(RESULTS / f"training-{HH}.parquet", index=False, compression="zstd")
 
 
 def _omega(workspace: Workspace) -> float:
@@ -125,7 +150,7 @@ def harvest(one: Planned, folder: Path) -> None:
     about["steps"] = [{name: step[name] for name in ("step", "loss", "margin", "accuracy_implicit") if name in step} for step in steps]
     about["evaluation"] = {name: evaluation[name] for name in ("alignment", "generalisation", "judge", "cost", "prompts", "new_tokens")}
     rows = pd.read_parquet(folder / "evaluation_rows.parquet")
-    kept = pd.DataFrame(
+    values = pd.DataFrame(
         {"id": rows["id"]}
         | {name: rows[f"{name}_tuned"].astype("float32") for name in ROWS}
         | {"kl_tokens": rows["kl_tokens"].astype("int32")}
@@ -133,7 +158,7 @@ def harvest(one: Planned, folder: Path) -> None:
     RESULTS.mkdir(exist_ok=True)
     if one.part != "tuning" and not (heldout := RESULTS / f"heldout-{one.dataset}.parquet").is_file():
         write_heldout(folder, heldout)
-    kept.to_parquet(RESULTS / f"{one.name}.parquet", index=False, compression="zstd")
+    values.to_parquet(RESULTS / f"{one.name}.parquet", index=False, compression="zstd")
     (RESULTS / f"{one.name}.json").write_text(json.dumps(about, indent=None, separators=(",", ":")) + "\n")
 
 

@@ -1,6 +1,6 @@
 """The study's tables and pictures from docs/study/results/, as README.md has them.
 
-python docs/study/tables.py tuning | power | primary | arms | exploratory      (or: make study-tables)
+python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      (or: make study-tables)
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ PRIMARY = ("highest", "lowest")
 CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
 HELDOUT_ROWS = 691
 BETWEEN_SEEDS = 0.01
+SELECTED = {"reward_chosen": 4, "reward_margin": 4, "tokens_prompt": 0, "tokens_chosen": 1, "tokens_rejected": 1, "turns": 2}
 Z_ALPHA, Z_POWER = 2.2414, 0.8416  # two-sided 2.5 %, power 80 %
 Values = NDArray[np.float64]
 
 
 def main() -> None:
-    tables = {"tuning": tuning, "power": power, "primary": primary, "arms": arms, "exploratory": exploratory}
+    tables = {"tuning": tuning, "power": power, "selects": selects, "primary": primary, "arms": arms, "exploratory": exploratory}
     asked = sys.argv[1:] or list(tables)
     for name in asked:
         print(f"<!-- {name} -->\n{markdown(tables[name]())}\n")
@@ -102,6 +103,26 @@ def power() -> pd.DataFrame:
         spreads = {"spread over rows": f"{over_rows:.3f}", "spread between subsets": f"{between:.4f}"}
         rows.append({"learning rate": lr, "epochs": epochs, **spreads, "smallest difference": f"{smallest:.4f}"})
     return pd.DataFrame(rows)
+
+
+def selects() -> pd.DataFrame:
+    """What the subsets of each arm are like beside all training rows; means over rows, then over subsets."""
+    rows = pd.read_parquet(RESULTS / "training-hh.parquet").set_index("id")
+    own = [one for one in [*runs("primary"), *runs("exploratory")] if one["dataset"] == "hh" and one["arm"] != "full"]
+    found = [{"arm": "all training rows", "subsets": 1, "rows": len(rows), **rows[list(SELECTED)].mean().to_dict()}]
+    for name in dict.fromkeys(one["arm"] for one in own):
+        subsets = {tuple(one["ids"]) for one in own if one["arm"] == name}
+        means = pd.DataFrame([rows.loc[list(ids), list(SELECTED)].mean() for ids in subsets]).mean()
+        found.append({"arm": name, "subsets": len(subsets), "rows": len(next(iter(subsets))), **means.to_dict()})
+    table = pd.DataFrame(found)
+    for end in PRIMARY:  # of the rows an arm keeps, how many a draw of d keeps in its mean
+        table[f"kept by draws of d: {end}"] = [_kept_again(rows, own, one["arm"], end) for one in found]
+    return table.assign(**{name: table[name].map(f"{{:.{digits}f}}".format) for name, digits in SELECTED.items()})
+
+
+def _kept_again(rows: pd.DataFrame, own: list[dict[str, Any]], arm_name: str, end: str) -> str:
+    ids = next((one["ids"] for one in own if one["arm"] == arm_name == end), None)
+    return f"{rows.loc[ids, f'kept_{end}'].mean():.2f}" if ids else ""
 
 
 def primary() -> pd.DataFrame:
