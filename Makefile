@@ -48,6 +48,7 @@ study-rows study-tuning study-primary study-exploratory: $(STAMP)
 
 study-tables: $(STAMP)
 	$(BIN)/python docs/study/tables.py
+	$(BIN)/python docs/study/pictures.py
 
 clean:
 	rm -rf .venv
