@@ -1,6 +1,6 @@
 """What a dataset costs at 10^4, 10^5, 10^6 and 10^7 rows, stage by stage: seconds, peak memory, and the slope between sizes.
 
-    python benchmarks/scale.py [--quick] [--json] [--sizes N ...] [--folder F]
+    python benchmarks/scale.py [--quick] [--json] [--sizes N ...]
 
     import     a JSON-lines file (zstd) of pairs -> the workspace
     order      the rows once more in the order of their ids, as scoring begins with; the read of one part stands beside it
@@ -55,7 +55,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 rows")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--folder", help="where the workspaces are made and removed; else the system's temporary folder")
     parser.add_argument("--measure", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -64,7 +63,7 @@ def main() -> None:
     sizes = [1_000, 10_000] if arguments.quick else arguments.sizes
     found: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
     for rows in sizes:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder), rows)
             for stage, results in found.items():
                 results.append(in_fresh_process(stage, Path(folder)))

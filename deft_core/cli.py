@@ -162,21 +162,27 @@ def score(
     if slot_cpus and engine == "local":
         raise InputError("--slot-cpus with --engine ray", "--engine local", "Set OMP_NUM_THREADS for the cores of a local run.")
     settings = {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}
-    _score(context.obj, name, settings, as_json, share=share, slot_cpus=(slot_cpus or 1) if engine == "ray" else None)
+    _score(context.obj, name, settings, as_json, engine, slot_cpus or 1, share)
 
 
 def _score(
-    workspace: Workspace, name: str, settings: Mapping[str, Any], as_json: bool, *, share: bool = False, slot_cpus: int | None = None
+    workspace: Workspace,
+    name: str,
+    settings: Mapping[str, Any],
+    as_json: bool,
+    engine: str = "local",
+    slot_cpus: int = 1,
+    share: bool = False,
 ) -> None:
-    """With `slot_cpus` on a Ray cluster."""
+    """Slots are a Ray cluster's, the sharing is this machine's."""
     from deft_core.lm.score_settings import ScoreSettings
 
     asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported
     from deft_core.lm import ray_engine, score_set
 
     with ProgressLine() as line:
-        engine = None if slot_cpus is None else ray_engine.RayEngine(slot_cpus)
-        report = score_set.score(workspace, name, asked, line.show, engine=engine, share=share)
+        made_by = ray_engine.RayEngine(slot_cpus) if engine == "ray" else None
+        report = score_set.score(workspace, name, asked, line.show, engine=made_by, share=share)
     if report.pairs < rows:
         say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")
     print_values(asdict(report) | {"seconds": report.seconds if as_json else duration(report.seconds)}, as_json)

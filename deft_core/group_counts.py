@@ -62,7 +62,6 @@ class GroupCounter:
         self.vocabulary = vocabulary
         self._sorted = _Entries.of(*np.zeros((2, 0), np.uint32))
         self._loose: list[tuple[_Short, _Short]] = []  # keys of chosen and rejected tokens, not yet counted
-        self._absorbed: list[_Entries] = []  # counted elsewhere, not yet added
 
     def add(self, conversations: Sequence[str], chosen: Sequence[Iterable[int]], rejected: Sequence[Iterable[int]]) -> None:
         """Some rows: the conversation of each, its top-ranked responses' token ids and all others'."""
@@ -74,9 +73,7 @@ class GroupCounter:
     def absorb(self, other: GroupCounter) -> None:
         """What another counter has counted."""
         other.settle()
-        self._absorbed.append(other._sorted)
-        if sum(len(entries.keys) for entries in self._absorbed) > _LOOSE:
-            self.settle()
+        self._sorted = self._sorted.with_added(other._sorted)
 
     def counts(self, conversations: int) -> GroupCounts:
         """Of all rows added, which came from so many conversations."""
@@ -89,9 +86,7 @@ class GroupCounter:
         """Counts what has been added, so that nothing larger than the counts is held."""
         if self._loose:
             self._sorted = self._sorted.with_added(_Entries.of(*map(np.concatenate, zip(*self._loose, strict=True))))
-        if self._absorbed:
-            self._sorted = self._sorted.with_added(_Entries.sum_of(self._absorbed))
-        self._loose, self._absorbed = [], []
+        self._loose = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +102,6 @@ class _Entries:
         keys, places = np.unique(np.concatenate([chosen, rejected]), return_inverse=True)
         sides = places[: len(chosen)], places[len(chosen) :]
         return _Entries(keys, *(np.bincount(side, minlength=len(keys)).astype(np.uint32) for side in sides))
-
-    @staticmethod
-    def sum_of(several: Sequence[_Entries]) -> _Entries:
-        keys, places = np.unique(np.concatenate([one.keys for one in several]), return_inverse=True)
-        sides = (np.concatenate([one.chosen for one in several]), np.concatenate([one.rejected for one in several]))
-        return _Entries(keys, *(np.bincount(places, side, len(keys)).astype(np.uint32) for side in sides))
 
     def with_added(self, more: _Entries) -> _Entries:
         """What is here is added to in place; only the keys that are new are moved in between."""

@@ -106,6 +106,20 @@ def test_scoring_a_few_rows_says_that_there_are_more(small, tiny):
     assert "rows are scored" not in CliRunner().invoke(cli.app, arguments, catch_exceptions=False).stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "expected", "found"),
+    [
+        (["--engine", "ray", "--share"], "--share or --engine ray", "both"),
+        (["--slot-cpus", "2"], "--slot-cpus with --engine ray", "--engine local"),
+    ],
+)
+def test_options_of_the_other_engine_are_refused_before_anything_is_read(small, capsys, monkeypatch, options, expected, found):
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "score", "small", *options)
+    assert code == 1
+    assert err.splitlines()[:2] == [f"expected: {expected}", f"found:    {found}"]
+    assert small.score_ids("small") == []
+
+
 def test_a_hub_that_cannot_be_reached_is_said_in_three_lines_without_retries(workspace):
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}  # the discard port: nobody listens
     command = [sys.executable, "-m", "deft_core", "--workspace", str(workspace.root), "import", "nosuch/dataset", "--name", "x"]

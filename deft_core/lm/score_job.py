@@ -65,8 +65,8 @@ def check_and_write(job: Job, lm: LanguageModel, counts: GroupCounts, sample: li
     about |= {"layout": layout.layout, "own_logits": layout.own_logits, "layout_reason": layout.reason}
     about |= {"selfcheck_reward_difference": layout.reward_difference}
     about |= {"linear": lm.head.linear and not layout.own_logits, "logit_scale": lm.head.scale, "head_bias": lm.head.bias is not None}
-    score_parts.check_unchanged(job.pairs, job.about["dataset_fingerprint"])
     about |= {"parameters": lm.model.num_parameters(), "layers": lm.model.config.get_text_config().num_hidden_layers}
+    score_parts.check_unchanged(job.pairs, job.about["dataset_fingerprint"])
     write_json(job.target / file_names.SCORE, about)
 
 

@@ -218,7 +218,7 @@ class RunTrainer(Trainer):
         if sharded:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        saved = load_file(Path(resume_from_checkpoint) / file_names.WEIGHTS)
+        saved = load_file(checkpoint / file_names.WEIGHTS)
         with torch.no_grad():
             for name, value in _learning(self.model):
                 value.copy_(saved[name])

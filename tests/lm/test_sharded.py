@@ -1,5 +1,7 @@
 """Under FSDP no process holds the model, and the gradients and the saved weights are those of one that does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -43,6 +45,7 @@ def one_of_two(rank, folder):
         for name, parameter in step.named_parameters():
             assert parameter.to_local().numel() < parameter.numel()
             torch.testing.assert_close(parameter.grad.full_tensor(), expected[name], atol=1e-5, rtol=1e-5)
+        (Path(folder) / f"{method} {rank}").write_text(str(len(expected)))
         state = get_model_state_dict(step, options=StateDictOptions(full_state_dict=True))
         fresh = TrainStep(build(tiny_config(tie_word_embeddings=tied)), some_d(), objective)
         fresh.load_state_dict(state)  # as a run saves what no process holds
@@ -53,3 +56,6 @@ def one_of_two(rank, folder):
 @pytest.mark.slow
 def test_a_sharded_model_has_the_gradients_and_the_weights_of_a_whole_one(tmp_path):
     torch.multiprocessing.spawn(one_of_two, args=(str(tmp_path),), nprocs=2)
+    compared = {path.name: int(path.read_text()) for path in tmp_path.glob("* ?")}
+    # two layers of nine, the embedding, the last norm; with a head of its own one more
+    assert compared == {"dpo 0": 20, "dpo 1": 20, "sft 0": 21, "sft 1": 21}

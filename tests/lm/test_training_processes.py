@@ -20,6 +20,7 @@ from deft_core.lm.reference import write_references
 from deft_core.lm.run_rows import read_rows
 from deft_core.runs.spec import Settings
 from tests.lm.run_folders import assert_same_bits, events, run_folder, weights
+from tests.runs.made import until
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -43,9 +44,8 @@ def finished(folder, *launcher, last=(), **options):
 
 def stopped_after_a_checkpoint(folder, *launcher):
     process = subprocess.Popen(command(folder, *launcher), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)):
-        assert process.poll() is None
-        time.sleep(0.005)
+    until(lambda: process.poll() is not None or any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)))
+    assert process.poll() is None
     process.terminate()
     process.wait()
 
