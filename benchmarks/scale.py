@@ -202,9 +202,11 @@ def export(folder: Path) -> dict[str, float]:
     from deft_core.rule import Rule
 
     workspace = Workspace(folder / "scored")
+    selections.save(workspace, "few", selecting.draft(workspace, "scored", Rule("random", fraction=0.001)))
+    _, imports = timed(lambda: exporting.export(workspace, "few", folder / "few.jsonl"))  # the trainer's libraries, loaded to read it back
     _, drafted = timed(lambda: selections.save(workspace, "top", selecting.draft(workspace, "scored", Rule("highest", fraction=0.05))))
     report, seconds = timed(lambda: exporting.export(workspace, "top", folder / "top.jsonl"))
-    return {"seconds": seconds, "select_seconds": drafted, "rows_out": report.rows}
+    return {"seconds": seconds, "select_seconds": drafted, "first_seconds": imports, "rows_out": report.rows}
 
 
 STAGES: dict[str, Callable[[Path], dict[str, float]]] = {

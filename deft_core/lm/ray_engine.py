@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version as package_version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from deft_core.status import Status
 __all__ = ["RayEngine"]
 
 _AGAIN = {"max_restarts": -1, "max_task_retries": -1}  # as Ray Data's actors: started again, with the work it had
+_STRETCHES = 4  # of row groups for each core to count: few, since adding up what was counted costs as much for a small one
 _PATIENCE_SECONDS = 24 * 3600.0  # without a part that ends: one is slow, kills its actor every time, or all nodes are gone
 
 
@@ -78,10 +80,12 @@ class RayEngine:
                 progress.found(done, score_parts.truncated_rows(job.target))
 
     def _count(self, job: Job, vocabulary: int, max_length: int, status: Status) -> Tally:
-        """On every core of the cluster, a row group at a time; what they count is added up here."""
-        groups = [{"group": k} for k in range(pq.read_metadata(job.pairs).num_row_groups)]
+        """On every core of the cluster, a stretch of row groups at a time; what they count is added up here."""
+        groups = pq.read_metadata(job.pairs).num_row_groups
         cores, total = sum(int(node.get("CPU", 0)) for node in self._nodes()), Tally(vocabulary)
-        for batch in self._mapped(groups, _TallyWorker, (job, _version(), vocabulary, max_length), cores, num_cpus=1):
+        bounds = np.linspace(0, groups, min(groups, _STRETCHES * cores) + 1, dtype=int).tolist()
+        stretches = [{"start": start, "end": end} for start, end in pairwise(bounds)]
+        for batch in self._mapped(stretches, _TallyWorker, (job, _version(), vocabulary, max_length), cores, num_cpus=1):
             for tally in batch["tally"]:
                 total.absorb(tally)
             status.update(phase="counting tokens", done=total.rows, total=job.rows)
@@ -139,7 +143,7 @@ class _Beginner:
 
 
 class _TallyWorker:
-    """Counts the tokens in one row group after another."""
+    """Counts the tokens in one stretch of row groups after another."""
 
     def __init__(self, job: Job, version: str, vocabulary: int, max_length: int) -> None:
         self.job, self.version, self.vocabulary, self.max_length = job, version, vocabulary, max_length
@@ -149,7 +153,7 @@ class _TallyWorker:
         return models.load_tokenizer(_folder(self.job, self.version))
 
     def __call__(self, items: dict[str, Any]) -> dict[str, Any]:
-        groups = [int(group) for group in items["group"]]
+        groups = [k for stretch in zip(items["start"], items["end"], strict=True) for k in range(*map(int, stretch))]
         tally = np.empty(1, object)
         tally[0] = counting.count(self.job.pairs, self.tokenizer, self.vocabulary, self.max_length, row_groups=groups)
         return {"tally": tally}

@@ -20,7 +20,8 @@ ROWS = 1500  # parts of 16, 32, 64, 128 and 256, the last of 236
 
 
 @pytest.fixture
-def many(workspace, tmp_path):
+def many(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("deft_core.pair_writer.GROUP_ROWS", 100)  # 15 row groups, counted in 8 stretches
     source = tmp_path / "many.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(ROWS)))
     import_source(workspace, str(source), "many")
