@@ -1,6 +1,7 @@
 """What a dataset costs at 10^4, 10^5, 10^6 and 10^7 rows, stage by stage: seconds, peak memory, and the slope between sizes.
 
     python benchmarks/scale.py [--quick] [--json] [--sizes N ...]
+    python benchmarks/scale.py --draw FOUND PICTURE     curves of what --json printed, as a PNG (needs Chromium)
 
     import     a JSON-lines file (zstd) of pairs -> the workspace
     order      the rows once more in the order of their ids, as scoring begins with; the read of one part stands beside it
@@ -55,10 +56,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 rows")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--draw", nargs=2, metavar=("FOUND", "PICTURE"), type=Path)
     parser.add_argument("--measure", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure[0], Path(arguments.measure[1]))
+        return
+    if arguments.draw:
+        draw(*arguments.draw)
         return
     sizes = [1_000, 10_000] if arguments.quick else arguments.sizes
     found: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
@@ -78,6 +83,32 @@ def main() -> None:
 def slopes_of(sizes: list[int], seconds: list[float]) -> list[float]:
     steps = zip(sizes, sizes[1:], seconds, seconds[1:], strict=False)
     return [round(math.log(t1 / t0) / math.log(n1 / n0), 2) for n0, n1, t0, t1 in steps]
+
+
+def draw(found: Path, picture: Path) -> None:
+    """Seconds and peak memory of every stage over the number of rows, both axes logarithmic."""
+    from playwright.sync_api import sync_playwright
+    from plotly.colors import qualitative
+    from plotly.subplots import make_subplots
+
+    results = json.loads(found.read_text(encoding="utf-8").splitlines()[-1])
+    figure = make_subplots(1, 2, subplot_titles=("seconds", "peak memory, MB"), horizontal_spacing=0.08)
+    for place, (stage, measured) in enumerate(results["stages"].items()):
+        line = {"x": results["sizes"], "mode": "lines+markers", "name": stage, "line": {"color": qualitative.Safe[place]}}
+        for column, name in enumerate(("seconds", "peak_mb"), 1):
+            values = [one[name] for one in measured]
+            figure.add_scatter(y=values, row=1, col=column, showlegend=column == 1, legendgroup=stage, **line)
+    figure.update_xaxes(type="log", dtick=1, title="rows", exponentformat="power")
+    figure.update_yaxes(type="log", dtick=1, tickformat=",~g")
+    figure.update_yaxes(dtick="D2", col=2)  # ticks at 1, 2 and 5
+    figure.update_layout(width=1000, height=400, template="plotly_white", margin={"l": 50, "r": 10, "t": 30, "b": 50})
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1016, "height": 416}, device_scale_factor=2)
+        page.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
+        page.wait_for_selector(".main-svg")
+        page.screenshot(path=picture)
+        browser.close()
 
 
 def prepare(folder: Path, rows: int) -> None:
