@@ -162,7 +162,7 @@ def score(
     if slot_cpus and engine == "local":
         raise InputError("--slot-cpus with --engine ray", "--engine local", "Set OMP_NUM_THREADS for the cores of a local run.")
     settings = {"model": model, "limit": limit, "batch_tokens": batch_tokens, "max_length": max_length}
-    _score(context.obj, name, settings, as_json, engine, slot_cpus or 1, share)
+    _score(context.obj, name, settings, as_json, engine=engine, slot_cpus=slot_cpus or 1, share=share)
 
 
 def _score(
@@ -170,11 +170,12 @@ def _score(
     name: str,
     settings: Mapping[str, Any],
     as_json: bool,
+    *,
     engine: str = "local",
     slot_cpus: int = 1,
     share: bool = False,
 ) -> None:
-    """Slots are a Ray cluster's, the sharing is this machine's."""
+    """Score, and print the report."""
     from deft_core.lm.score_settings import ScoreSettings
 
     asked, rows = ScoreSettings(**settings), workspace.dataset_info(name)["rows_kept"]  # refused before torch is imported

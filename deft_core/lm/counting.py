@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -94,8 +95,14 @@ def count(
 
 
 def training_conversations(pairs: Path) -> int:
-    conversations = pq.read_table(pairs, columns=["conversation"], filters=[("split", "==", "train")])["conversation"]
-    return int(pc.count_distinct(conversations).as_py())
+    """How many there are; a conversation is a hash of 64 bits in hexadecimal, and is held as that."""
+    hashes = [np.empty(0, np.uint64)]
+    with pq.ParquetFile(pairs) as file:
+        for batch in file.iter_batches(columns=["split", "conversation"]):
+            of_training = batch["conversation"].filter(pc.equal(batch["split"], "train"))
+            hashes.append(np.frombuffer(bytes.fromhex("".join(of_training.to_pylist())), np.uint64))
+    ordered = np.sort(np.concatenate(hashes))  # np.unique takes hundreds of times as long for numbers like these
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(1, len(ordered))
 
 
 def _known(ids: list[int], vocabulary: int) -> list[int]:

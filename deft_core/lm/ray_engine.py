@@ -33,10 +33,10 @@ from deft_core.lm.score_job import Job, check_and_write, pace
 from deft_core.lm.tokens import TokenRow
 from deft_core.status import Status
 
-__all__ = ["RayEngine"]
+__all__ = ["RayEngine", "stretches"]
 
 _AGAIN = {"max_restarts": -1, "max_task_retries": -1}  # as Ray Data's actors: started again, with the work it had
-_STRETCHES = 4  # of row groups for each core to count: few, since adding up what was counted costs as much for a small one
+_STRETCHES, _MOST_STRETCHES = 4, 128  # of row groups to count: so many a core, so many in all
 _PATIENCE_SECONDS = 24 * 3600.0  # without a part that ends: one is slow, kills its actor every time, or all nodes are gone
 
 
@@ -81,11 +81,10 @@ class RayEngine:
 
     def _count(self, job: Job, vocabulary: int, max_length: int, status: Status) -> Tally:
         """On every core of the cluster, a stretch of row groups at a time; what they count is added up here."""
-        groups = pq.read_metadata(job.pairs).num_row_groups
+        status.update(phase="counting tokens", done=0, total=job.rows)
         cores, total = sum(int(node.get("CPU", 0)) for node in self._nodes()), Tally(vocabulary)
-        bounds = np.linspace(0, groups, min(groups, _STRETCHES * cores) + 1, dtype=int).tolist()
-        stretches = [{"start": start, "end": end} for start, end in pairwise(bounds)]
-        for batch in self._mapped(stretches, _TallyWorker, (job, _version(), vocabulary, max_length), cores, num_cpus=1):
+        items = [{"start": start, "end": end} for start, end in stretches(pq.read_metadata(job.pairs).num_row_groups, cores)]
+        for batch in self._mapped(items, _TallyWorker, (job, _version(), vocabulary, max_length), cores, num_cpus=1):
             for tally in batch["tally"]:
                 total.absorb(tally)
             status.update(phase="counting tokens", done=total.rows, total=job.rows)
@@ -122,6 +121,15 @@ class RayEngine:
     def _nodes(self) -> list[dict[str, float]]:
         """What each living node has."""
         return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+
+
+def stretches(groups: int, cores: int) -> list[tuple[int, int]]:
+    """(first, end) of stretches of row groups that are counted at once.
+
+    Few, since one process adds their counts up, and a small stretch's cost as much as a large one's.
+    """
+    bounds = np.linspace(0, groups, min(groups, _STRETCHES * cores, _MOST_STRETCHES) + 1, dtype=int)
+    return list(pairwise(bounds.tolist()))
 
 
 class _Beginner:

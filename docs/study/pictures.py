@@ -5,37 +5,30 @@ python docs/study/pictures.py      (or: make study-tables)
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import plotly.graph_objects as go  # noqa: E402
 from crossed import contrast  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from photograph import photograph  # noqa: E402
 from tables import RESULTS, arm, heldout, runs  # noqa: E402
 
 from deft_core.charts import COLOURS, TITLES, framed  # noqa: E402
 
 ARMS = {"random": COLOURS["random"], "highest": COLOURS["kept"], "lowest": COLOURS["rejected"], "length-matched": COLOURS["chosen"]}
-WIDTH, HEIGHT = 900, 380
+WIDTH, HEIGHT = 880, 360
 CHANCE = 0.5
 
 
 def main() -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
-        for name, figure in (("arms", arms()), ("lengths", lengths())):
-            page.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
-            page.wait_for_selector(".main-svg")
-            page.screenshot(path=Path(__file__).parent / f"{name}.png")
-        browser.close()
+    folder = Path(__file__).parent
+    photograph({folder / "arms.png": arms(), folder / "lengths.png": lengths()})
 
 
 def arms() -> go.Figure:
@@ -77,7 +70,7 @@ def lengths() -> go.Figure:
 
 
 def _sized(figure: go.Figure) -> go.Figure:
-    return figure.update_layout(width=WIDTH - 20, height=HEIGHT - 20, template="plotly_white")
+    return figure.update_layout(width=WIDTH, height=HEIGHT, template="plotly_white")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from deft_core.errors import InputError, ModelError
 from deft_core.importing import import_source
-from deft_core.lm.ray_engine import RayEngine
+from deft_core.lm.ray_engine import RayEngine, stretches
 from deft_core.lm.score_set import ScoreSettings, score
 from deft_core.workspace import read_json
 from tests.conftest import small_rows
@@ -21,7 +21,7 @@ ROWS = 1500  # parts of 16, 32, 64, 128 and 256, the last of 236
 
 @pytest.fixture
 def many(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("deft_core.pair_writer.GROUP_ROWS", 100)  # 15 row groups, counted in 8 stretches
+    monkeypatch.setattr("deft_core.pair_writer.GROUP_ROWS", 100)  # 15 row groups
     source = tmp_path / "many.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in small_rows(ROWS)))
     import_source(workspace, str(source), "many")
@@ -58,19 +58,33 @@ def check_equal(workspace, report, expected):
     assert np.abs(pooled - expected[1]).max() < 1e-5
 
 
+def counts_of(folder):
+    return pd.read_parquet(folder / "counts.parquet")
+
+
 def local(workspace, settings):
-    """What this machine scores, then out of the way."""
+    """What this machine scores and counts, then out of the way."""
     report = score(workspace, "many", settings)
     found, folder = scored(workspace, report), workspace.score_set("many", report.score_id)
     d, about = pd.read_parquet(folder / "discrepancy.parquet"), read_json(folder / "score.json")
+    counts = counts_of(folder)
     folder.rename(folder.with_name(".local"))
-    return found, d, about
+    return found, d, about, counts
+
+
+def test_row_groups_are_counted_in_few_stretches_each_of_them_once():
+    assert stretches(15, 2) == [(0, 1), (1, 3), (3, 5), (5, 7), (7, 9), (9, 11), (11, 13), (13, 15)]  # 4 x 2; bounds at 15 k / 8, cut
+    assert stretches(1, 2) == [(0, 1)]
+    assert stretches(3, 16) == [(0, 1), (1, 2), (2, 3)]
+    many = stretches(10_000, 512)
+    assert len(many) == 128 and many[0] == (0, 78) and many[-1] == (9921, 10_000)  # 10,000 / 128 = 78.1
+    assert [k for start, end in many for k in range(start, end)] == list(range(10_000))
 
 
 @pytest.mark.slow
 def test_a_cluster_scores_as_this_machine_does_and_goes_on_with_what_it_began(many, tiny, cluster):
     settings = ScoreSettings(str(tiny), batch_tokens=150)
-    expected, d, about = local(many, settings)
+    expected, d, about, counts = local(many, settings)
     report = score(many, "many", ScoreSettings(str(tiny), 100, 150), engine=RayEngine())
     assert (report.pairs, report.score_id, report.layout) == (100, about["score_id"], "prefix-shared")
     assert score(many, "many", ScoreSettings(str(tiny), 300, 150)).pairs == 300  # this machine goes on
@@ -78,6 +92,7 @@ def test_a_cluster_scores_as_this_machine_does_and_goes_on_with_what_it_began(ma
     check_equal(many, whole, expected)
     folder = many.score_set("many", whole.score_id)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "discrepancy.parquet"), d)
+    pd.testing.assert_frame_equal(counts_of(folder), counts)
     same = ("dataset_fingerprint", "model_fingerprint", "tokenizer_fingerprint", "layout", "batch_tokens", "pairs", "dtype", "device")
     assert {name: read_json(folder / "score.json")[name] for name in same} == {name: about[name] for name in same}
     status = read_json(folder / "status.json")
@@ -88,7 +103,7 @@ def test_a_cluster_scores_as_this_machine_does_and_goes_on_with_what_it_began(ma
 @pytest.mark.slow
 def test_an_actor_and_a_node_that_are_killed_in_the_middle_change_no_score(many, tiny, cluster):
     settings = ScoreSettings(str(tiny), batch_tokens=150)
-    expected, _, _ = local(many, settings)
+    expected, *_ = local(many, settings)
     killed = []
 
     def say(status):

@@ -44,10 +44,13 @@ def finished(folder, *launcher, last=(), **options):
 
 def stopped_after_a_checkpoint(folder, *launcher):
     process = subprocess.Popen(command(folder, *launcher), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: process.poll() is not None or any((folder / "checkpoints" / f"checkpoint-{step}").is_dir() for step in (4, 6)))
-    assert process.poll() is None
-    process.terminate()
-    process.wait()
+    saved = [folder / "checkpoints" / f"checkpoint-{step}" for step in (4, 6)]
+    try:
+        until(lambda: process.poll() is not None or any(one.is_dir() for one in saved), seconds=300)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def losses(folder):
