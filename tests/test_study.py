@@ -152,4 +152,26 @@ def test_what_an_arm_selects_is_its_mean_over_subsets(tmp_path, monkeypatch):
     assert found["kept by draws of d: highest"].to_dict() == {"all training rows": "", "highest": "0.75", "random": ""}
 
 
+def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, monkeypatch):
+    tables = import_module("tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    pd.DataFrame({"id": ["a", "b"], "conversation": [0, 1]}).to_parquet(tmp_path / "heldout-hh.parquet")
+    runs = {"highest": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "highest-guided": [[0.0, 0.5], [1.0, 0.5]], "random": [[0.0, 0.0]]}
+    for name, values in (runs | {"middle": [[0.5, 0.5]]}).items():
+        for number, of_rows in enumerate(values):
+            part = "exploratory" if name in ("highest-guided", "middle") else "primary"
+            one = {"name": f"{name}-{number}", "part": part, "arm": name, "number": number, "dataset": "hh"}
+            (tmp_path / f"{name}-{number}.json").write_text(json.dumps(one))
+            pd.DataFrame({"id": ["a", "b"], "accuracy_implicit": of_rows}).to_parquet(tmp_path / f"{name}-{number}.parquet")
+    found = tables.exploratory().set_index("arm")
+    assert found["against"].to_dict() == {"middle": "random", "highest-guided": "highest"}
+    # each run with the one of its number: (0, 0.5) - (0, 0) and (1, 0.5) - (1, 0), so 0.25 in the mean and nothing of the run of number 2;
+    # rows differ by 0 and 0.5 whatever the run: of two rows drawn the mean is 0, 0.25 or 0.5
+    assert found["accuracy_implicit"]["highest-guided"] == "+0.2500 (95.0%: +0.0000 to +0.5000)"
+    assert found["accuracy_implicit"]["middle"] == "+0.5000 (95.0%: +0.5000 to +0.5000)"
+    # never 0 or below in 10,000 draws: 1 / 10,000, times 2; 0 in a quarter of them: twice 0.25, then times 1
+    assert found["p (Holm)"]["middle"] == "0.000"
+    assert float(found["p (Holm)"]["highest-guided"]) == pytest.approx(0.5, abs=0.03)
+
+
 ROWS_OF_FOUR = [("a", 1, 1.0), ("b", 2, 0.0), ("c", 30, 0.5), ("d", 50, 0.5)]

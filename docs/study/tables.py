@@ -21,6 +21,20 @@ from numpy.typing import NDArray  # noqa: E402
 RESULTS = Path(__file__).parent / "results"
 PRIMARY = ("highest", "lowest")
 CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
+COMPARED = {  # exploratory arms, each with the one it is compared with
+    "middle": "random",
+    "highest-margin": "random",
+    "lowest-margin": "random",
+    "smallest-logp-margin": "random",
+    "highest-10": "random-10",
+    "random-10": "random",
+    "full": "random",
+    "highest-guided": "highest",
+    "highest-guided-10x": "highest",
+    "random-guided": "random",
+    "pro-highest": "pro-random",
+}
+PAIRED = ("highest-guided", "highest-guided-10x", "random-guided")  # run by run: the same rows in the same order, without guidance
 HELDOUT_ROWS = 691
 BETWEEN_SEEDS = 0.01
 SELECTED = {"reward_chosen": 4, "reward_margin": 4, "tokens_prompt": 0, "tokens_chosen": 1, "tokens_rejected": 1, "turns": 2}
@@ -193,18 +207,21 @@ def win_rate(own: list[dict[str, Any]]) -> str:
 
 
 def exploratory() -> pd.DataFrame:
-    """Every exploratory arm on HH against random of its size, Holm's correction over all of them."""
-    about = heldout("hh")
-    ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
-    names = [name for name in dict.fromkeys(one["arm"] for one in runs("exploratory") if one["dataset"] == "hh") if name != "random-10"]
-    against = {name: "random-10" if name.endswith("-10") else "random" for name in names}
-    found = {
-        name: contrast(arm(name, "accuracy_implicit", ids), arm(against[name], "accuracy_implicit", ids), conversations) for name in names
-    }
+    """The exploratory comparisons that have runs, with Holm's correction over all of them."""
+    there = {one["arm"]: one["dataset"] for one in runs("exploratory")}
+    compared = {name: against for name, against in COMPARED.items() if name in there}
+    found = {}
+    for name, against in compared.items():
+        about = heldout(there[name])
+        ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
+        a, b = (arm(one, "accuracy_implicit", ids) for one in (name, against))
+        if name in PAIRED:
+            a, b = a - b[: len(a)], np.zeros((1, len(ids)))
+        found[name] = contrast(a, b, conversations)
     adjusted = holm([one.p for one in found.values()])
     return pd.DataFrame(
         [
-            {"arm": name, "against": against[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": f"{p:.3f}"}
+            {"arm": name, "against": compared[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": f"{p:.3f}"}
             for (name, one), p in zip(found.items(), adjusted, strict=True)
         ]
     )
