@@ -46,6 +46,10 @@ study-data: $(STAMP)
 study-rows study-tuning study-primary study-exploratory: $(STAMP)
 	$(BIN)/python docs/study/run.py $(@:study-%=%)
 
+# One table: make study-table-primary, and so on; all of them and the pictures: make study-tables.
+study-table-%: $(STAMP)
+	@$(BIN)/python docs/study/tables.py $*
+
 study-tables: $(STAMP)
 	$(BIN)/python docs/study/tables.py
 	$(BIN)/python docs/study/pictures.py

@@ -1,6 +1,6 @@
 """The study's tables and pictures from docs/study/results/, as README.md has them.
 
-python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      (or: make study-tables)
+python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      (make study-table-primary; all: make study-tables)
 """
 
 from __future__ import annotations
