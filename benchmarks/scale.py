@@ -73,6 +73,8 @@ def main() -> None:
             for stage, results in found.items():
                 results.append(in_fresh_process(stage, Path(folder)))
                 print(f"{rows:>11,}  {stage:<8}" + "".join(f"  {name} {value:,}" for name, value in results[-1].items()), flush=True)
+    if arguments.quick:
+        print("so few rows show that every stage runs; what they take is mostly start-up, and slopes say nothing")
     slopes = {stage: slopes_of(sizes, [one["seconds"] for one in results]) for stage, results in found.items()}
     for stage, values in slopes.items():
         print(f"slope of {stage:<8}" + "".join(f"{value:>7.2f}" for value in values))

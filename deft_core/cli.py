@@ -27,7 +27,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-_MAKE_A_WORKSPACE = ("app", "demo", "import")
+_MAKE_A_WORKSPACE = ("app", "demo", "import")  # and `run unpack`
 
 Model = Annotated[str, typer.Option(help="The default model, a local folder or a Hub id.")]
 Limit = Annotated[int | None, typer.Option(help="Score only the first so many rows by id.")]
@@ -60,7 +60,8 @@ def _root(
     root = context.obj.root.absolute()
     if root.exists() and not root.is_dir():
         raise InputError("a folder for the workspace", f"a file: {root}", "Name a folder by --workspace or DEFT_WORKSPACE.")
-    if not root.exists() and context.invoked_subcommand not in _MAKE_A_WORKSPACE and "--help" not in sys.argv:
+    needless = context.invoked_subcommand in _MAKE_A_WORKSPACE or {"--help", "unpack"} & set(sys.argv)
+    if not root.exists() and not needless:
         say(f"There is no workspace at {root}: `deft import` and `deft demo` make one, --workspace and DEFT_WORKSPACE name another.")
 
 
@@ -182,7 +183,10 @@ def _score(
     from deft_core.lm import ray_engine, score_set
 
     with ProgressLine() as line:
-        made_by = ray_engine.RayEngine(slot_cpus) if engine == "ray" else None
+        made_by = None
+        if engine == "ray":
+            line.show({"phase": "connecting to the cluster"})
+            made_by = ray_engine.RayEngine(slot_cpus)
         report = score_set.score(workspace, name, asked, line.show, engine=made_by, share=share)
     if report.pairs < rows:
         say(f"{report.pairs:,} of {rows:,} rows are scored; the same command without --limit goes on")

@@ -120,6 +120,10 @@ def _console() -> Console:
 def _cell(value: Any) -> Text:
     if isinstance(value, bool) or value is None:
         words = "" if value is None else str(value).lower()
+    elif isinstance(value, list | tuple):
+        words = ", ".join(map(str, value))
+    elif isinstance(value, dict):
+        words = ", ".join(f"{key}: {one}" for key, one in value.items())
     elif isinstance(value, int):
         words = f"{value:,}"
     elif isinstance(value, float):

@@ -61,7 +61,7 @@ def test_refused_rows_are_counted_by_reason_and_listed(workspace, tmp_path):
     assert [row["line"] for row in listed["refused"]] == [2, 3, 4]
     alike, broken = (listed["refused"][place]["reason"] for place in (0, 1))
     assert list(listed["reasons"].items()) == [(alike, 2), (broken, 1)]
-    assert said[-3:] == ["3 rows are refused (`deft refused four` lists them):", f"        2  {alike}", f"        1  {broken}"]
+    assert said[-3:] == ["rows refused: 3 (`deft refused four` lists them)", f"        2  {alike}", f"        1  {broken}"]
     assert deft(workspace, "refused", "four", "--reason", alike.upper(), "--limit", "1") == {
         "refused": listed["refused"][:1],
         "reasons": {alike: 2},
@@ -210,6 +210,12 @@ def test_a_workspace_that_is_not_there_is_said_by_what_reads_it(small, tmp_path)
     assert "There is no workspace" in said("selections")
     assert "There is no workspace" not in said("import", str(tmp_path / "small.jsonl"), "--name", "x")
     assert said("datasets") == ""
+
+
+def test_unpacking_makes_a_workspace_and_does_not_miss_one(small, tmp_path, capsys, monkeypatch):
+    code, err = failing(capsys, monkeypatch, "--workspace", tmp_path / "new", "run", "unpack", tmp_path / "small.jsonl")
+    assert code == 1
+    assert err.startswith("expected: an archive that `deft run pack` wrote, whole")
 
 
 def test_an_error_cannot_steer_the_terminal(workspace, tmp_path, capsys, monkeypatch):

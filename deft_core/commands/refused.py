@@ -52,5 +52,5 @@ def _print(rows: list[dict[str, Any]], reasons: Mapping[str, int], as_json: bool
 
 def counted(reasons: Mapping[str, int], name: str) -> str:
     """How many rows an import refused and why, most frequent reasons first, and where they are listed."""
-    lines = [f"{sum(reasons.values()):,} rows are refused (`deft refused {name}` lists them):"]
+    lines = [f"rows refused: {sum(reasons.values()):,} (`deft refused {name}` lists them)"]
     return "\n".join([*lines, *(f"{count:>9,}  {reason}" for reason, count in reasons.items())])

@@ -12,7 +12,7 @@ import typer
 
 from deft_core.commands.options import Json
 from deft_core.errors import DeftError, InputError
-from deft_core.terminal import ProgressLine, print_values
+from deft_core.terminal import ProgressLine, print_values, say
 
 __all__ = ["app"]
 
@@ -80,9 +80,9 @@ def train(
     if later and wait:
         raise InputError("--later or --wait", "both", "A run that is not started cannot be followed: leave one of them out.")
     if preflight:
-        from deft_core.commands.preflight import say
+        from deft_core.commands import preflight as looked_ahead
 
-        say(context.obj, selection, settings, as_json)
+        looked_ahead.say(context.obj, selection, settings, as_json)
         return
     group = groups.prepare_group(context.obj, selection, settings, control or [], name=name)
     for run_id in () if later else group.runs:
@@ -92,6 +92,8 @@ def train(
         _follow(folders)
     random = group.runs[1] if "random" in (control or []) else None
     report = {"run": group.group, "control": random, "status": monitor.status(folders[0]), "group": list(group.runs)}
+    for folder in folders if later else []:
+        say(f"made {folder}, which nothing runs yet")
     print_values(report, as_json)
     if wait:
         _check_finished(folders)

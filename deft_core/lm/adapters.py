@@ -56,7 +56,7 @@ def save_adapter(model: Any, folder: Path, base: str) -> None:
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
     with _quiet():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, save_embedding_layers=False)  # none learns; left to find out, peft asks the Hub for the base
 
 
 def merged(model: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ __all__ = ["RayEngine", "stretches"]
 
 _AGAIN = {"max_restarts": -1, "max_task_retries": -1}  # as Ray Data's actors: started again, with the work it had
 _STRETCHES, _MOST_STRETCHES = 4, 128  # of row groups to count: so many a core, so many in all
+_REACH_SECONDS = 10.0  # for a first answer of the address named; Ray alone would try for a quarter of an hour
 _PATIENCE_SECONDS = 24 * 3600.0  # without a part that ends: one is slow, kills its actor every time, or all nodes are gone
 
 
@@ -212,18 +214,21 @@ def _version() -> str:
 def _connected() -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of this calls home
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it calls errors is for its own developers; its logs have it all the same
     try:
         import ray
         import ray.data
-    except ImportError:
-        raise InputError("Ray, for --engine ray", "none", "Install it: pip install -r requirements-ray.txt") from None
+    except ImportError as error:
+        found = "none" if isinstance(error, ModuleNotFoundError) and error.name == "ray" else f"one that fails: {first_line(error)}"
+        raise InputError("Ray, for --engine ray", found, "Install it: pip install -r requirements-ray.txt") from None
     if not ray.is_initialized():
-        before = signal.getsignal(signal.SIGTERM)
+        before, address = signal.getsignal(signal.SIGTERM), os.environ.get("RAY_ADDRESS", "")
         try:
+            _reach(address)
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
-            address = os.environ.get("RAY_ADDRESS", "an address of this machine")
-            raise InputError(f"a Ray cluster at {address}", first_line(error), "Start one with `ray start`, or set RAY_ADDRESS.") from None
+            remedy = "Start one with `ray start`, or set RAY_ADDRESS; without either, one of this machine's cores is made."
+            raise InputError(f"a Ray cluster at {address or 'an address of this machine'}", first_line(error), remedy) from None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray puts its own in its place
     context = ray.data.DataContext.get_current()
@@ -232,6 +237,13 @@ def _connected() -> Any:
     context.execution_no_progress_timeout_s = _PATIENCE_SECONDS
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody listens at HOST:PORT; any other form of address (auto, local) is Ray's to find."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from deft_core import file_names
-from deft_core.errors import InputError
+from deft_core.errors import DeftError, InputError, first_line
 from deft_core.runs import monitor, queue
 from deft_core.runs.spec import Run, read_run, take_omega, write_run
 from deft_core.workspace import Workspace, checked_name, replace_atomically
@@ -77,11 +77,14 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def unpack(workspace: Workspace, source: Path, *, replace_runs: bool = False, model: str | None = None) -> list[str]:
     """The runs of an archive, put into the workspace, all or none; their ids.
 
-    A run that is there but was never started makes way, any other one that is not alive where `replace_runs` says so. `model` is what the
+    A run that is there but was never started makes way; any other one that is not alive where `replace_runs` says so and the archive's is
+    at least as far. `model` is what the
     runs' model is called here; that it is the same one is checked when a run starts.
 
-    Raises InputError: no archive of runs, a member that would land elsewhere, a run that is there.
+    Raises InputError: no archive of runs, a member that would land elsewhere, a run that is there, a folder as `model` that is not there.
     """
+    if model and Path(model).is_absolute() and not Path(model).is_dir():
+        raise InputError("a model that is there", f"no folder {model}", "Give its folder here, or its Hub id.")
     workspace.runs.mkdir(parents=True, exist_ok=True)
     with _opened(source) as archive, queue.opened(workspace.runs):
         members = archive.getmembers()
@@ -93,6 +96,7 @@ def unpack(workspace: Workspace, source: Path, *, replace_runs: bool = False, mo
                 folder = places.enter_context(workspace.new_folder(workspace.run(run_id), replace=True))
                 _extract(archive, [member for member in members if _run_of(member) == run_id], folder)
                 run = _checked_run(folder, run_id, source)
+                _check_as_far(folder, workspace.run(run_id))
                 if model:
                     write_run(folder, replace(run, model=model))
     return run_ids
@@ -105,7 +109,8 @@ def _opened(source: Path) -> Iterator[tarfile.TarFile]:
             yield archive
     except (tarfile.TarError, EOFError) as error:
         remedy = "Pack the run again, and copy the whole file."
-        raise InputError("an archive that `deft run pack` wrote, whole", f"{source}: {error}", remedy) from None
+        found = f"{source}: {first_line(error).removesuffix(':')}"
+        raise InputError("an archive that `deft run pack` wrote, whole", found, remedy) from None
 
 
 def _run_of(member: tarfile.TarInfo) -> str:
@@ -116,9 +121,9 @@ def _checked(members: Sequence[tarfile.TarInfo], source: Path) -> list[str]:
     """The ids of the runs; raises for a member that is no file or folder below one of them."""
     for member in members:
         path, plain = PurePosixPath(member.name), member.isfile() or member.isdir()
-        climbs = path.is_absolute() or not path.parts or "\\" in member.name or ":" in member.name
+        climbs = path.is_absolute() or not path.parts or ".." in path.parts or "\\" in member.name or ":" in member.name
         if not plain or climbs or any(part.startswith(".") for part in path.parts):
-            kind = "a path that leads elsewhere" if plain else "a link or a device"
+            kind = "a link or a device" if not plain else "a path that leads elsewhere" if climbs else "a hidden name"
             remedy = "Nothing was unpacked. Ask whoever made the file; `deft run pack` writes no such thing."
             raise InputError(f"only files below a run's folder in {source}", f"{member.name!r}, {kind}", remedy)
     found = list(dict.fromkeys(_run_of(member) for member in members))
@@ -149,8 +154,20 @@ def _extract(archive: tarfile.TarFile, members: Iterable[tarfile.TarInfo], folde
                 shutil.copyfileobj(stream, handle, _PIECE_BYTES)
 
 
+def _check_as_far(folder: Path, here: Path) -> None:
+    """Raises where the run that is there would lose steps, or its model, to the unpacked one."""
+    far, far_here = ((monitor.status(one) == "finished", monitor.progress(one).step) for one in (folder, here))
+    if here.exists() and far < far_here:
+        found = f"{'finished' if far[0] else 'not finished'}, at step {far[1]}"
+        remedy = f"Nothing was unpacked. To have it all the same, delete the one that is here: `deft run delete {here.name}`."
+        raise InputError(f"{here.name} as far as it is here: {monitor.status(here)}, at step {far_here[1]}", found, remedy)
+
+
 def _checked_run(folder: Path, run_id: str, source: Path) -> Run:
-    run = read_run(folder)
+    try:
+        run = read_run(folder)
+    except DeftError:
+        raise InputError(f"the run.json of a run in {source}", f"another one in {run_id}", "Pack the run again.") from None
     missing = [name for name in (file_names.INPUT, file_names.HELDOUT, file_names.DISCREPANCY) if not (folder / name).is_file()]
     if run.run_id != run_id or missing:
         found = f"without {', '.join(missing)}" if missing else f"with the run.json of {run.run_id}"

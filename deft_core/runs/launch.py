@@ -36,7 +36,7 @@ def start(workspace: Workspace, run_id: str, worker: str = WORKER) -> int:
     with queue.opened(folder.parent) as entries:
         state = monitor.status(folder)
         if state in (*monitor.LIVE, "finished"):
-            remedy = "Start another with `deft train`." if state == "finished" else f"Watch it with `deft run log {run_id}`."
+            remedy = "Start another with `deft train`." if state == "finished" else f"Watch it with `deft run show {run_id}`."
             raise InputError("a run that can be started: stopped, failed or lost", f"{run_id}, which is {state}", remedy)
         entries.pop(run_id, None)  # of a process that has said its last word but is not gone yet
         pid = start_detached(["-m", worker, str(folder.resolve())], folder / file_names.LOG)

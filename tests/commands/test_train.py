@@ -203,6 +203,9 @@ def test_runs_are_listed_shown_and_their_log_read(best):
     assert (shown["message"], shown["about"]["rows"]) == (None, 8)
     lines = deft(best, "run", "log", folder.name, "--lines", "2")["lines"]
     assert 0 < len(lines) <= 2
+    (folder / "log.txt").unlink()  # as where torchrun started it
+    found = CliRunner().invoke(cli.app, ["--workspace", str(best.root), "run", "log", folder.name])
+    assert found.exit_code == 0 and found.stderr.startswith(f"{folder.name} has no log: ")
 
 
 def test_stop_and_delete(best, capsys, monkeypatch):

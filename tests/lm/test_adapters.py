@@ -1,11 +1,14 @@
 """LoRA stands beside every linear layer of attention and MLP, whatever a family calls them, and never beside the head."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from deft_core.errors import ModelError
-from deft_core.lm.adapters import adapted, linear_layers, merged
+from deft_core.lm.adapters import adapted, linear_layers, merged, save_adapter
 from tests.lm.test_scoring import COMMON, GPT2
 from tests.lm.test_train_step import build
 from tests.tiny_model import tiny_config
@@ -45,6 +48,16 @@ def test_only_the_adapter_learns():
     peft = adapted(build(tiny_config()), 4, 8.0)
     learning = {name.rpartition(".lora_")[1] for name, value in peft.named_parameters() if value.requires_grad}
     assert learning == {".lora_"}
+
+
+def test_saving_an_adapter_asks_nobody(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *name: asked.append(name))
+    save_adapter(adapted(build(tiny_config()), 4, 8.0), tmp_path, "a-model-of-some-hub")
+    assert asked == []
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "a-model-of-some-hub"
+    names = load_file(tmp_path / "adapter_model.safetensors").keys()
+    assert names and all(".lora_" in name for name in names)
 
 
 def test_a_model_without_linear_layers_is_refused():

@@ -1,7 +1,9 @@
 """Scoring on a cluster of two nodes of one core each, made by Ray's own test utility; one of them, or an actor, is killed in the middle."""
 
 import json
+import socket
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -139,6 +141,26 @@ def test_without_ray_it_is_said_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install -r requirements-ray\.txt"):
         RayEngine()
+
+
+def test_a_ray_that_is_there_and_fails_says_why(monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name == "ray" or name.startswith("ray.")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "ray.py").write_text("raise ImportError('libfoo.so: cannot open')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"found one that fails: libfoo\.so: cannot open"):
+        RayEngine()
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        started = time.monotonic()
+        with pytest.raises(InputError, match=rf"a Ray cluster at {address}; found .*Connection refused.* set RAY_ADDRESS"):
+            RayEngine()
+    assert time.monotonic() - started < 60  # Ray alone tries for minutes; importing it takes some seconds
 
 
 def test_a_slot_has_a_core():

@@ -69,18 +69,33 @@ def test_a_stopped_run_goes_with_its_checkpoints(tmp_path, workspace, elsewhere)
 
 def test_a_run_that_was_started_here_too_is_replaced_only_where_that_is_said(tmp_path, workspace):
     folder = a_run(workspace)
-    archive.pack(workspace, [folder.name], tmp_path / "run.tar")
     ended(folder, "stopped", step=2)
-    with pytest.raises(InputError, match=r"stopped at step 2 here. Add --replace"):
+    archive.pack(workspace, [folder.name], tmp_path / "run.tar")
+    ended(folder, "failed", step=2)
+    with pytest.raises(InputError, match=r"failed at step 2 here. Add --replace"):
         archive.unpack(workspace, tmp_path / "run.tar")
-    assert (folder / "exit.json").is_file()
+    assert monitor.status(folder) == "failed"
     archive.unpack(workspace, tmp_path / "run.tar", replace_runs=True)
-    assert not (folder / "exit.json").exists()
+    assert monitor.status(folder) == "stopped"
     write_json(folder / "status.json", identity() | {"state": "running", "step": 1, "of": 3})
     with pytest.raises(InputError, match=r"which is running here.*Stop it first"):
         archive.unpack(workspace, tmp_path / "run.tar", replace_runs=True)
     with pytest.raises(InputError, match=r"which is running.*Stop it first"):
         archive.pack(workspace, [folder.name], tmp_path / "again.tar")
+
+
+@pytest.mark.parametrize("state, step, said", [("finished", 2, "finished, at step 2"), ("stopped", 3, "stopped, at step 3")])
+def test_a_run_that_is_further_here_is_not_replaced(tmp_path, workspace, state, step, said):
+    folder = a_run(workspace)
+    ended(folder, "stopped", step=2)
+    archive.pack(workspace, [folder.name], tmp_path / "run.tar")
+    ended(folder, state, step)
+    before = contents(folder)
+    with pytest.raises(
+        InputError, match=rf"as far as it is here: {said}; found not finished, at step 2\. .*`deft run delete {folder.name}`"
+    ):
+        archive.unpack(workspace, tmp_path / "run.tar", replace_runs=True)
+    assert contents(folder) == before
 
 
 def test_an_archive_is_never_written_over(tmp_path, workspace):
@@ -94,8 +109,12 @@ def test_an_archive_is_never_written_over(tmp_path, workspace):
 def test_the_model_may_be_called_otherwise_there(tmp_path, workspace, elsewhere):
     folder = a_run(workspace)
     archive.pack(workspace, [folder.name], tmp_path / "run.tar")
-    archive.unpack(elsewhere, tmp_path / "run.tar", model="/models/here")
-    assert read_run(elsewhere.run(folder.name)) == replace(read_run(folder), model="/models/here")
+    with pytest.raises(InputError, match=f"found no folder {tmp_path / 'model'}"):
+        archive.unpack(elsewhere, tmp_path / "run.tar", model=str(tmp_path / "model"))
+    (tmp_path / "model").mkdir()
+    for model in (str(tmp_path / "model"), "a-hub/model"):
+        archive.unpack(elsewhere, tmp_path / "run.tar", model=model)
+        assert read_run(elsewhere.run(folder.name)) == replace(read_run(folder), model=model)
 
 
 def test_a_control_takes_the_weight_along_that_its_run_measured(tmp_path, workspace, elsewhere):
@@ -117,6 +136,7 @@ def member(name, kind=tarfile.REGTYPE, link=""):
     return made
 
 
+KINDS = {"run/.hidden": "a hidden name", ".queue.json": "a hidden name", "run/link": "a link", "run/hard": "a link", "run/pipe": "a device"}
 BAD = [member(name) for name in ("../x", "/tmp/x", "run/../../x", "run/a/../../x", "run\\..\\x", "C:/x", "run/.hidden", ".queue.json")]
 BAD += [
     member("run/link", tarfile.SYMTYPE, "/etc/passwd"),
@@ -132,7 +152,7 @@ def test_nothing_leads_out_of_a_run_folder(tmp_path, workspace, elsewhere, bad):
     with tarfile.open(tmp_path / "run.tar", "a") as changed:
         changed.addfile(bad, io.BytesIO(b"ha") if bad.size else None)
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match=r"only files below a run's folder .*Nothing was unpacked"):
+    with pytest.raises(InputError, match=rf"only files below a run's folder .*{KINDS.get(bad.name, 'elsewhere')}.*Nothing was unpacked"):
         archive.unpack(elsewhere, tmp_path / "run.tar")
     left = set(tmp_path.rglob("*")) - before - {elsewhere.root, elsewhere.runs, elsewhere.runs / ".queue.lock"}
     assert not left
@@ -151,11 +171,16 @@ def test_half_an_archive_is_none(tmp_path, workspace, elsewhere, share):
 
 def test_what_is_no_archive_of_runs_is_refused(tmp_path, workspace, elsewhere):
     (tmp_path / "text.tar").write_text("not a tar at all")
-    with pytest.raises(InputError, match="Pack the run again"):
+    with pytest.raises(InputError, match=r"text\.tar: file could not be opened successfully\. Pack the run again"):
         archive.unpack(elsewhere, tmp_path / "text.tar")
     folder = a_run(workspace)
     write_run(folder, replace(read_run(folder), run_id="another"))
     archive.pack(workspace, [folder.name], tmp_path / "renamed.tar")
     with pytest.raises(InputError, match=r"with the run.json of another"):
         archive.unpack(elsewhere, tmp_path / "renamed.tar")
+    (folder / "run.json").write_text("{}")
+    with tarfile.open(tmp_path / "empty.tar", "w") as made:
+        made.add(folder, folder.name)
+    with pytest.raises(InputError, match=rf"the run.json of a run in .*empty.tar; found another one in {folder.name}"):
+        archive.unpack(elsewhere, tmp_path / "empty.tar")
     assert elsewhere.run_ids() == []
