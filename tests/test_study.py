@@ -152,6 +152,17 @@ def test_what_an_arm_selects_is_its_mean_over_subsets(tmp_path, monkeypatch):
     assert found["kept by draws of d: highest"].to_dict() == {"all training rows": "", "highest": "0.75", "random": ""}
 
 
+def test_tables_take_the_places_of_the_ones_that_are_there(monkeypatch):
+    tables = import_module("tables")
+    frames = {"arms": lambda: pd.DataFrame({"arm": ["a"], "runs": [2]}), "power": lambda: pd.DataFrame({"x": ["y"]})}
+    monkeypatch.setattr(tables, "TABLES", frames)
+    text = "Words.\n\n<!-- arms -->\n| old |\n|---|\n| 1 |\n\n| not ours |\n\n<!-- power -->\nMore.\n"
+    expected = (
+        "Words.\n\n<!-- arms -->\n| arm | runs |\n|---|---|\n| a | 2 |\n\n| not ours |\n\n<!-- power -->\n| x |\n|---|\n| y |\nMore.\n"
+    )
+    assert tables.with_tables(text) == tables.with_tables(expected) == expected
+
+
 def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, monkeypatch):
     tables = import_module("tables")
     monkeypatch.setattr(tables, "RESULTS", tmp_path)

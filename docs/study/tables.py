@@ -1,11 +1,13 @@
-"""The study's tables and pictures from docs/study/results/, as README.md has them.
+"""The study's tables from docs/study/results/.
 
-python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      (make study-table-primary; all: make study-tables)
+python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      prints one (make study-table-primary)
+python docs/study/tables.py      puts all of them into README.md, each below the comment with its name (make study-tables)
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,20 @@ Values = NDArray[np.float64]
 
 
 def main() -> None:
-    tables = {"tuning": tuning, "power": power, "selects": selects, "primary": primary, "arms": arms, "exploratory": exploratory}
-    asked = sys.argv[1:] or list(tables)
-    for name in asked:
-        print(f"<!-- {name} -->\n{markdown(tables[name]())}\n")
+    for name in sys.argv[1:]:
+        print(markdown(TABLES[name]()))
+    if not sys.argv[1:]:
+        readme = Path(__file__).with_name("README.md")
+        readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_tables(text: str) -> str:
+    """The text with the table of every `<!-- name -->` below it, in the place of the one that is there."""
+
+    def found(match: re.Match[str]) -> str:
+        return f"{match[1]}{markdown(TABLES[match[2]]())}\n"
+
+    return re.sub(r"(<!-- (\w+) -->\n)(?:\|.*\n)*", found, text)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -226,6 +238,8 @@ def exploratory() -> pd.DataFrame:
         ]
     )
 
+
+TABLES = {"tuning": tuning, "power": power, "selects": selects, "primary": primary, "arms": arms, "exploratory": exploratory}
 
 if __name__ == "__main__":
     main()
