@@ -25,7 +25,9 @@ PAGES = {  # file: name, icon, the question it answers; in the order of the work
     "train.py": ("Train", ":material/model_training:", "What will this run do, and does it fit?"),
     "runs.py": ("Runs", ":material/monitoring:", "Is it learning what I want?"),
     "try_model.py": ("Try", ":material/chat:", "What does the model say now?"),
+    "study.py": ("Study", ":material/science:", "Does the filter help?"),
 }
+UNLISTED = "study.py"  # help texts lead there
 TICK_SECONDS, LARGE_TICK_SECONDS = 2.0, 10.0  # a million rows take a second or two to read again
 RUN_TICK_SECONDS = 1.0  # of the page of runs, while one lives
 LARGE_ROWS = 200_000
@@ -64,7 +66,8 @@ def navigation() -> st.Page:
 
 def page(file: str) -> st.Page:
     """Without its icon, which would be the tab's for a moment, and for that browsers ask a server of Google's; see `_icons`."""
-    return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py")
+    shown = "hidden" if file == UNLISTED else "visible"
+    return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py", visibility=shown)  # type: ignore[arg-type]
 
 
 def _icons() -> None:

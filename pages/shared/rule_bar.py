@@ -17,7 +17,8 @@ from pages.shared.brushing import Look
 WHY_HIGHEST = (
     "Sources disagree on whether the highest or the lowest rewards are worth most. In a small trial of ours (SmolLM2-135M, DPO on "
     "5 % of the rows, one seed, standard error about 3 points) held-out accuracy was 0.61 with the highest, 0.58 with random rows "
-    "and 0.47 with the lowest: so highest is where this starts. A rule that does not beat random rows is worth nothing."
+    "and 0.47 with the lowest: so highest is where this starts. A rule that does not beat random rows is worth nothing. "
+    "[The study](study) asks whether this one does."
 )
 AMOUNTS = ("fraction", "count", "value", "low", "high")
 STEPS = 300  # of a slider over a column, at least
