@@ -168,13 +168,14 @@ def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, 
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     pd.DataFrame({"id": ["a", "b"], "conversation": [0, 1]}).to_parquet(tmp_path / "heldout-hh.parquet")
     runs = {"highest": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "highest-guided": [[0.0, 0.5], [1.0, 0.5]], "random": [[0.0, 0.0]]}
-    for name, values in (runs | {"middle": [[0.5, 0.5]]}).items():
+    for name, values in (runs | {"middle": [[0.5, 0.5]], "highest-10": [[1.0, 1.0]]}).items():
         for number, of_rows in enumerate(values):
-            part = "exploratory" if name in ("highest-guided", "middle") else "primary"
+            part = "exploratory" if name in ("highest-guided", "middle", "highest-10") else "primary"
             one = {"name": f"{name}-{number}", "part": part, "arm": name, "number": number, "dataset": "hh"}
             (tmp_path / f"{name}-{number}.json").write_text(json.dumps(one))
             pd.DataFrame({"id": ["a", "b"], "accuracy_implicit": of_rows}).to_parquet(tmp_path / f"{name}-{number}.parquet")
     found = tables.exploratory().set_index("arm")
+    # highest-10 has nothing yet that it is compared with
     assert found["against"].to_dict() == {"middle": "random", "highest-guided": "highest"}
     # each run with the one of its number: (0, 0.5) - (0, 0) and (1, 0.5) - (1, 0), so 0.25 in the mean and nothing of the run of number 2;
     # rows differ by 0 and 0.5 whatever the run: of two rows drawn the mean is 0, 0.25 or 0.5

@@ -1,7 +1,7 @@
-"""What the progress line says on standard error where that is a file."""
+"""What the command writes: the progress line on standard error where that is a file, values for people on standard output."""
 
 from deft_core.status import Status
-from deft_core.terminal import ProgressLine
+from deft_core.terminal import ProgressLine, print_values
 
 
 def test_a_phase_shows_a_count_of_its_own_alone(tmp_path, capsys):
@@ -17,3 +17,9 @@ def test_what_counts_for_itself_is_shown_with_its_count(capsys):
         line.show({"phase": "writing", "done": 0, "total": 1_000})
         line.show({"phase": "reading"})
     assert capsys.readouterr().err.splitlines() == ["writing  0/1,000", "reading"]
+
+
+def test_lists_and_objects_are_shown_as_words(capsys):
+    print_values({"runs": ["a", "b"], "status": {"a": "stopped", "b": "finished"}}, as_json=False)
+    lines = [line.split(maxsplit=1)[1].strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["a, b", "a: stopped, b: finished"]

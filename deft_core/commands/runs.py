@@ -91,12 +91,10 @@ def log(
     as_json: Json = False,
 ) -> None:
     """The last lines of what a run's processes wrote."""
-    from deft_core import file_names
     from deft_core.runs import monitor
 
-    folder = context.obj.existing_run(run_id)
-    found = monitor.log_tail(folder, lines)
-    if not (folder / file_names.LOG).is_file():
+    found = monitor.log_tail(context.obj.existing_run(run_id), lines)
+    if not found:
         say(f"{run_id} has no log: the dashboard and `deft` write one; torchrun, accelerate and the worker alone write to their terminal.")
     if as_json:
         print_values({"run": run_id, "lines": found}, as_json)

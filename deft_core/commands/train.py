@@ -80,9 +80,9 @@ def train(
     if later and wait:
         raise InputError("--later or --wait", "both", "A run that is not started cannot be followed: leave one of them out.")
     if preflight:
-        from deft_core.commands import preflight as looked_ahead
+        from deft_core.commands.preflight import say as say_ahead
 
-        looked_ahead.say(context.obj, selection, settings, as_json)
+        say_ahead(context.obj, selection, settings, as_json)
         return
     group = groups.prepare_group(context.obj, selection, settings, control or [], name=name)
     for run_id in () if later else group.runs:

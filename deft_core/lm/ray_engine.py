@@ -214,7 +214,6 @@ def _version() -> str:
 def _connected() -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of this calls home
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it calls errors is for its own developers; its logs have it all the same
     try:
         import ray
         import ray.data

@@ -93,14 +93,13 @@ def work(folder: Path, train: Train, evaluate: Evaluate, margins: Evaluate = lam
     """The whole life of the process; its exit code. `train`, `evaluate` and `margins` are those of deft_core.lm, or stand in for them."""
     stop = _Stop()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    processes_of_run = int(os.environ.get("WORLD_SIZE", "1"))
     if int(os.environ.get("RANK", "0")):
         train(folder, should_stop=stop, say=lambda _: None)
         return 0
     try:
         folder = folder.resolve()
         run = read_run(folder)
-        _log.info("%s in %d process%s", folder.name, processes_of_run, "es" if processes_of_run > 1 else "")
+        _log.info("%s, processes: %s", folder.name, os.environ.get("WORLD_SIZE", "1"))
         with queue.opened(folder.parent) as entries:
             queue.enlist(entries, folder, run, processes.identity())
         ended = _lived(folder, run, train, lambda folder, say: _measured(folder, evaluate, margins, say), stop)

@@ -220,8 +220,8 @@ def win_rate(own: list[dict[str, Any]]) -> str:
 
 def exploratory() -> pd.DataFrame:
     """The exploratory comparisons that have runs, with Holm's correction over all of them."""
-    there = {one["arm"]: one["dataset"] for one in runs("exploratory")}
-    compared = {name: against for name, against in COMPARED.items() if name in there}
+    there = {one["arm"]: one["dataset"] for one in [*runs("primary"), *runs("exploratory")]}
+    compared = {name: against for name, against in COMPARED.items() if {name, against} <= there.keys()}
     found = {}
     for name, against in compared.items():
         about = heldout(there[name])

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -66,8 +67,8 @@ def navigation() -> st.Page:
 
 def page(file: str) -> st.Page:
     """Without its icon, which would be the tab's for a moment, and for that browsers ask a server of Google's; see `_icons`."""
-    shown = "hidden" if file == UNLISTED else "visible"
-    return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py", visibility=shown)  # type: ignore[arg-type]
+    visibility: Literal["visible", "hidden"] = "hidden" if file == UNLISTED else "visible"
+    return st.Page(FOLDER / file, title=PAGES[file][0], default=file == "overview.py", visibility=visibility)
 
 
 def _icons() -> None:

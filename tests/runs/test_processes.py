@@ -89,7 +89,9 @@ def test_a_run_goes_its_way(workspace):
     assert [exit_[key] for key in ("state", "code", "message", "remedy", "step", "pid")] == ["finished", 0, None, None, 3, pid]
     assert monitor.last_words(folder) is None
     assert read_status(folder)["state"] == "finished"
-    assert any("training" in line for line in monitor.log_tail(folder))
+    log = monitor.log_tail(folder)
+    assert log[0].endswith(f"{folder.name}, processes: 1")
+    assert any("training" in line for line in log)
 
 
 def test_its_process_has_a_session_of_its_own(workspace):
