@@ -169,7 +169,7 @@ def primary() -> pd.DataFrame:
                     "runs": f"{len(a)}, {len(b)}",
                     "means": f"{a.mean():.4f}, {b.mean():.4f}",
                     "difference": interval(found, level),
-                    "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if second == "random" else "",
+                    "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if first in PRIMARY else "",
                     "permutation p": f"{permutation_p(*means):.4f}" if first in PRIMARY else "",
                 }
             )
@@ -204,9 +204,15 @@ def arms() -> pd.DataFrame:
         row |= {metric: f"{np.mean([figure(one, section, metric) for one in own]):.3f}" for metric, section in DESCRIBED.items()}
         row["between runs"] = f"{np.std(accuracies, ddof=1):.4f}" if len(own) > 1 else ""
         row["win rate"] = win_rate(own)
-        row["training s"] = f"{np.mean([one['evaluation']['cost']['training_seconds'] for one in own]):.0f}"
+        by_reward = own[0]["rule"]["keep"] != "random"  # chance asks for no scores
+        row["scoring s"] = f"{_seconds(own, 'scoring'):.0f}" if by_reward else ""
+        row["training s"] = f"{_seconds(own, 'training'):.0f}"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _seconds(own: list[dict[str, Any]], part: str) -> float:
+    return float(np.mean([one["evaluation"]["cost"][f"{part}_seconds"] for one in own]))
 
 
 def win_rate(own: list[dict[str, Any]]) -> str:
