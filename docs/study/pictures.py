@@ -41,8 +41,8 @@ def arms() -> go.Figure:
         # against a coin on every row, which has no chance of its own
         found = contrast(values, np.full((1, len(ids)), CHANCE), conversations)
         mean = CHANCE + found.value
-        spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-        dots = {"type": "scatter", "mode": "markers", "x": values.mean(1), "y": place + spread, "marker": {"color": colour, "opacity": 0.5}}
+        above = np.linspace(-0.36, -0.12, len(values))  # so that the diamond hides none of them
+        dots = {"type": "scatter", "mode": "markers", "x": values.mean(1), "y": place + above, "marker": {"color": colour, "opacity": 0.5}}
         errors = {"type": "data", "symmetric": False, "array": [found.high - found.value], "arrayminus": [found.value - found.low]}
         diamond = {"type": "scatter", "mode": "markers", "x": [mean], "y": [place], "error_x": errors}
         traces += [dots, diamond | {"marker": {"color": colour, "symbol": "diamond", "size": 13, "line": {"color": "white", "width": 1}}}]

@@ -170,7 +170,7 @@ def primary() -> pd.DataFrame:
                     "means": f"{a.mean():.4f}, {b.mean():.4f}",
                     "difference": interval(found, level),
                     "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if first in PRIMARY else "",
-                    "permutation p": f"{permutation_p(*means):.4f}" if first in PRIMARY else "",
+                    "permutation p": below(permutation_p(*means), 4) if first in PRIMARY else "",
                 }
             )
     return pd.DataFrame(rows)
@@ -178,6 +178,12 @@ def primary() -> pd.DataFrame:
 
 def interval(found: Contrast, level: float) -> str:
     return f"{found.value:+.4f} ({level:.1%}: {found.low:+.4f} to {found.high:+.4f})"
+
+
+def below(p: float, digits: int) -> str:
+    """A p-value; one that would be rounded to 0 as less than the last digit's one."""
+    least = 10.0**-digits
+    return f"{p:.{digits}f}" if p >= least / 2 else f"< {least:.{digits}f}"
 
 
 DESCRIBED = {
@@ -239,7 +245,7 @@ def exploratory() -> pd.DataFrame:
     adjusted = holm([one.p for one in found.values()])
     return pd.DataFrame(
         [
-            {"arm": name, "against": compared[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": f"{p:.3f}"}
+            {"arm": name, "against": compared[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": below(p, 3)}
             for (name, one), p in zip(found.items(), adjusted, strict=True)
         ]
     )

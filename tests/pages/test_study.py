@@ -22,7 +22,7 @@ def test_the_study_is_shown_as_it_is_written(workspace: Workspace) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows and all(row in shown for row in rows)
     assert "](" not in shown and "<!--" not in shown
-    assert "the plan (`docs/study/plan.md`)" in shown
+    assert "The plan (`docs/study/plan.md`)" in shown
     assert sum(len(one.proto.imgs) for one in app.get("image")) == text.count("![")
 
 
