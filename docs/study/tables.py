@@ -69,14 +69,14 @@ def markdown(table: pd.DataFrame) -> str:
 # what the runs left
 
 
-def runs(part: str) -> list[dict[str, Any]]:
+def runs(*parts: str) -> list[dict[str, Any]]:
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    return [one for one in found if one["part"] == part]
+    return [one for one in found if one["part"] in parts]
 
 
 def arm(name: str, metric: str, ids: list[str]) -> Values:
     """[runs, rows] of an arm in the order of the rows given."""
-    numbers = sorted(one["number"] for one in [*runs("primary"), *runs("exploratory")] if one["arm"] == name)
+    numbers = sorted(one["number"] for one in runs("primary", "exploratory") if one["arm"] == name)
     found = [pd.read_parquet(RESULTS / f"{name}-{number}.parquet").set_index("id")[metric] for number in numbers]
     return np.stack([one.loc[ids].to_numpy(np.float64) for one in found])
 
@@ -86,8 +86,8 @@ def heldout(dataset: str) -> pd.DataFrame:
     return pd.read_parquet(RESULTS / f"heldout-{dataset}.parquet")
 
 
-def figure(one: dict[str, Any], section: str, name: str) -> float:
-    value = one["evaluation"][section][name]["tuned"]
+def figure(one: dict[str, Any], section: str, name: str, of: str = "tuned") -> float:
+    value = one["evaluation"][section][name][of]
     return float("nan") if value is None or value["value"] is None else value["value"]
 
 
@@ -134,7 +134,7 @@ def power() -> pd.DataFrame:
 def selects() -> pd.DataFrame:
     """What the subsets of each arm are like beside all training rows; means over rows, then over subsets."""
     rows = pd.read_parquet(RESULTS / "training-hh.parquet").set_index("id")
-    own = [one for one in [*runs("primary"), *runs("exploratory")] if one["dataset"] == "hh" and one["arm"] != "full"]
+    own = [one for one in runs("primary", "exploratory") if one["dataset"] == "hh" and one["arm"] != "full"]
     found = [{"arm": "all training rows", "subsets": 1, "rows": len(rows), **rows[list(SELECTED)].mean().to_dict()}]
     for name in dict.fromkeys(one["arm"] for one in own):
         subsets = {tuple(one["ids"]) for one in own if one["arm"] == name}
@@ -200,9 +200,12 @@ DESCRIBED = {
 
 
 def arms() -> pd.DataFrame:
-    """Means over the runs of each arm; between runs, the standard deviation of the accuracy."""
-    rows = []
-    every = [*runs("primary"), *runs("exploratory")]
+    """Means over the runs of each arm; between runs, the standard deviation of the accuracy. First the model before training."""
+    every = runs("primary", "exploratory")
+    hh = next(one for one in every if one["dataset"] == "hh")
+    before = {metric: figure(hh, section, metric, "base") for metric, section in DESCRIBED.items()}
+    base: dict[str, Any] = {metric: "" if np.isnan(value) else f"{value:.3f}" for metric, value in before.items()}
+    rows = [{"arm": "before training", "runs": "", "rows": ""} | base]
     for name in dict.fromkeys(one["arm"] for one in every):
         own = [one for one in every if one["arm"] == name]
         accuracies = [figure(one, "alignment", "accuracy_implicit") for one in own]
@@ -214,7 +217,7 @@ def arms() -> pd.DataFrame:
         row["scoring s"] = f"{_seconds(own, 'scoring'):.0f}" if by_reward else ""
         row["training s"] = f"{_seconds(own, 'training'):.0f}"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")
 
 
 def _seconds(own: list[dict[str, Any]], part: str) -> float:
@@ -232,7 +235,7 @@ def win_rate(own: list[dict[str, Any]]) -> str:
 
 def exploratory() -> pd.DataFrame:
     """The exploratory comparisons that have runs, with Holm's correction over all of them."""
-    there = {one["arm"]: one["dataset"] for one in [*runs("primary"), *runs("exploratory")]}
+    there = {one["arm"]: one["dataset"] for one in runs("primary", "exploratory")}
     compared = {name: against for name, against in COMPARED.items() if {name, against} <= there.keys()}
     found = {}
     for name, against in compared.items():
