@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from deft_core.errors import InputError
 
-__all__ = ["CUT_DIGITS", "KEEPS", "STRATA", "WITHIN", "Rule", "words"]
+__all__ = ["CUT_DIGITS", "KEEPS", "STRATA", "WITHIN", "Rule", "usual_keep", "words"]
 
 KEEPS = ("highest", "lowest", "middle", "random", "stratified", "range")
 STRATA = ("source", "length")
@@ -25,7 +25,7 @@ _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(_FRACTIONS, (int, float)) | 
 class Rule:
     """Exactly one of fraction, count and value says how much is kept; for a range its ends do."""
 
-    keep: str = "highest"
+    keep: str
     by: str = "reward_chosen"  # any column of numbers
     fraction: float | None = None  # of the rows that take part; 0.05 where no amount is given
     count: int | None = None
@@ -84,7 +84,14 @@ class Rule:
             if name not in names or not isinstance(value, _KINDS.get(name, (str,))) or isinstance(value, bool):
                 found = f"{name} = {json.dumps(value, default=str)}"
                 raise InputError("a setting of a rule", found, "Mend or remove this setting.")
+        if "keep" not in settings:
+            raise InputError(f"keep as one of {', '.join(KEEPS)}", "none", "Say which rows the rule keeps.")
         return cls(**settings)
+
+
+def usual_keep(given: Collection[str]) -> str:
+    """What a rule keeps that does not say it: the highest where a column or a cut is among the settings, else random rows (docs/study)."""
+    return "highest" if {"by", "value"} & set(given) else "random"
 
 
 def words(rule: Rule) -> str:

@@ -123,7 +123,12 @@ def test_the_highest_of_two_columns_are_rounded_as_a_rule_is_and_ties_go_by_lot(
     assert agreement(rising, np.array([9.0, 1, 2, 3, 4, 5, 6, 7, 8, 0]), 0.3)[1] == pytest.approx(2 / 3)
     # a quarter of ten rows, 2.5, is three, as many as a rule keeps: rows 9, 8, 7 and rows 9, 8, 0
     assert (
-        int(kept(pd.DataFrame({"split": "train", "id": list("abcdefghij"), "value": rising}), Rule(by="value", fraction=0.25)).sum()) == 3
+        int(
+            kept(
+                pd.DataFrame({"split": "train", "id": list("abcdefghij"), "value": rising}), Rule("highest", by="value", fraction=0.25)
+            ).sum()
+        )
+        == 3
     )
     assert agreement(rising, np.array([7.0, 1, 2, 3, 4, 5, 6, 0, 8, 9]), 0.25)[1] == pytest.approx(2 / 3)
     # half of four: rows 3 and 2; of the other column two of its rows 0, 1, 2 that are alike, each with 2/3: (0 + 2/3) / 2

@@ -3,12 +3,12 @@
 import pytest
 
 from deft_core.errors import InputError
-from deft_core.rule import Rule, words
+from deft_core.rule import Rule, usual_keep, words
 
 
-def test_a_rule_keeps_five_percent_of_the_highest_rewards_unless_told():
-    assert Rule().as_dict() == {"keep": "highest", "by": "reward_chosen", "fraction": 0.05, "where": ""}
-    assert Rule() == Rule(fraction=0.05)
+def test_a_rule_keeps_five_percent_by_reward_chosen_unless_told():
+    assert Rule("highest").as_dict() == {"keep": "highest", "by": "reward_chosen", "fraction": 0.05, "where": ""}
+    assert Rule("highest") == Rule("highest", fraction=0.05)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ def test_a_rule_keeps_five_percent_of_the_highest_rewards_unless_told():
 )
 def test_a_rule_that_cannot_work_is_refused(settings, expected):
     with pytest.raises(InputError) as error:
-        Rule(**settings)
+        Rule(**({"keep": "highest"} | settings))
     assert error.value.expected.startswith(expected)
 
 
 def test_only_what_matters_is_written_and_read_back():
-    assert "seed" not in Rule(seed=7).as_dict()
+    assert "seed" not in Rule("highest", seed=7).as_dict()
     for rule in (
         Rule("random", count=3, seed=7),
         Rule("stratified", strata="length", within="random", seed=2),
@@ -55,8 +55,19 @@ def test_settings_that_are_no_rule_are_named(settings):
     assert next(iter(settings)) in error.value.found
 
 
+def test_settings_that_do_not_say_what_is_kept_are_refused():
+    with pytest.raises(InputError) as error:
+        Rule.from_dict({"by": "turns"})
+    assert error.value.expected.startswith("keep as one of highest, lowest")
+
+
+def test_what_is_kept_where_nothing_says_it():
+    assert usual_keep([]) == usual_keep(["fraction", "where", "seed"]) == "random"
+    assert usual_keep(["by"]) == usual_keep({"value": "0.1", "fraction": "1"}) == "highest"
+
+
 def test_words():
-    assert words(Rule()) == "highest 5 % by reward_chosen"
+    assert words(Rule("highest")) == "highest 5 % by reward_chosen"
     assert words(Rule("lowest", "turns", count=1200, where="turns > 1")) == "lowest 1,200 rows by turns where turns > 1"
     assert words(Rule("highest", value=0.03125)) == "reward_chosen ≥ 0.03125"
     assert words(Rule("range", low=0.01, high=0.02)) == "reward_chosen ≥ 0.01 and ≤ 0.02"

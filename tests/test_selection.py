@@ -77,7 +77,7 @@ def test_ties_are_broken_by_id():
 
 def test_only_training_rows_with_a_value_that_pass_where_take_part():
     frame = table([5.0, np.nan, 3.0, 2.0, 4.0], split=["heldout", "train", "train", "train", "judge"])
-    assert names(frame, pool(frame, Rule())) == "cd"
+    assert names(frame, pool(frame, Rule("highest"))) == "cd"
     for keep in KEEPS[:4]:
         assert names(frame, kept(frame, Rule(keep, fraction=1.0))) == "cd"
     where = np.array([True, True, False, True, True])
@@ -147,7 +147,7 @@ def test_the_order_of_the_rows_does_not_matter(keep, seed):
 def test_an_order_that_was_kept_gives_the_same_rows():
     frame = large()
     ids = Ids(frame["id"])
-    order, members = ranking(frame["reward_chosen"].to_numpy(float), ids), pool(frame, Rule())
+    order, members = ranking(frame["reward_chosen"].to_numpy(float), ids), pool(frame, Rule("highest"))
     for keep in ("highest", "lowest", "middle", "stratified"):
         again = kept(frame, Rule(keep), ids=ids, members=members, ranked=order[members[order]])
         assert list(again) == list(kept(frame, Rule(keep)))
@@ -155,9 +155,9 @@ def test_an_order_that_was_kept_gives_the_same_rows():
 
 def test_a_column_that_cannot_rank_is_refused_with_those_that_can():
     with pytest.raises(InputError, match=r"'source'.*characters_chosen, reward_chosen"):
-        kept(FIVE, Rule(by="source"))
+        kept(FIVE, Rule("highest", by="source"))
     with pytest.raises(InputError, match="'difficulty'"):
-        kept(FIVE, Rule(by="difficulty"))
+        kept(FIVE, Rule("highest", by="difficulty"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_rules_by_chance_have_no_cut():
 
 def test_a_subset_is_the_rule_and_the_decisions():
     frame = table([5.0, 1.0, 3.0, 2.0, 4.0, 6.0], split=["train"] * 5 + ["heldout"])
-    rule = kept(frame, Rule(count=2))  # a and e
+    rule = kept(frame, Rule("highest", count=2))  # a and e
     both = subset(frame, rule, Made(frozenset("abf"), frozenset("ec")))  # f is held out, c is not kept anyhow
     assert names(frame, both.mask) == "ab"
     assert (list(both.added), list(both.removed), list(both.conflicts)) == ([1], [4], [1, 4])
@@ -203,7 +203,7 @@ def test_a_control_is_drawn_from_the_rules_own_pool_without_dropped_rows():
     frame = table([5.0, 1.0, 3.0, 2.0, np.nan, 6.0], split=["train"] * 5 + ["heldout"])
     where = np.array([True, True, True, False, True, True])
     ids = Ids(frame["id"])
-    members = control_pool(pool(frame, Rule(), where), Made(frozenset("bd"), frozenset("c")), ids)
+    members = control_pool(pool(frame, Rule("highest"), where), Made(frozenset("bd"), frozenset("c")), ids)
     assert names(frame, members) == "ab"  # d is kept by hand but outside of the rule's pool, c was dropped, e has no value
     assert set(by_chance(members, ids)) == {0, 1}
     assert control(members, ids, 1).sum() == 1 and control(members, ids, 9).sum() == 2

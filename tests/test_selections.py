@@ -14,7 +14,7 @@ from deft_core.rule import Rule
 from deft_core.selections import Draft
 from tests.score_sets import preferences, write_dataset, write_demo
 
-FIVE_PERCENT = Rule()
+FIVE_PERCENT = Rule("highest")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def draft(ids="abc", flipped="", rule=FIVE_PERCENT, **changes):
 
 def test_a_version_says_what_it_was_made_of(demo):
     saved = selections.save(demo, "best", draft("cab", flipped="b"), note="first try")
-    assert (saved.reference, saved.kept, saved.dropped, saved.rule, saved.note) == ("best@1", 3, 13, Rule(), "first try")
+    assert (saved.reference, saved.kept, saved.dropped, saved.rule, saved.note) == ("best@1", 3, 13, Rule("highest"), "first try")
     assert saved.fingerprints["data"] == demo.dataset_info("demo")["fingerprint"] and len(saved.fingerprints["d"]) == 32
     assert saved == selections.read(demo, "best") == selections.read(demo, "best", 1)
     assert selections.kept_rows(demo, "best").to_dict("list") == {
@@ -86,10 +86,10 @@ def test_versions_are_compared(demo):
 
 
 def test_an_old_version_is_restored_as_a_new_one(demo):
-    first = selections.save(demo, "best", draft("abc", flipped="c", rule=Rule(count=3)))
+    first = selections.save(demo, "best", draft("abc", flipped="c", rule=Rule("highest", count=3)))
     selections.save(demo, "best", draft("d"))
     back = selections.restore(demo, "best", 1)
-    assert (back.version, back.restores, back.rule, back.fingerprint) == (3, 1, Rule(count=3), first.fingerprint)
+    assert (back.version, back.restores, back.rule, back.fingerprint) == (3, 1, Rule("highest", count=3), first.fingerprint)
     assert selections.kept_rows(demo, "best").equals(selections.kept_rows(demo, "best", 1))
     assert selections.versions(demo, "best") == [1, 2, 3]
 

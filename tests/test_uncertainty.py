@@ -86,7 +86,12 @@ def test_uncertain_is_neither_nearly_always_nor_nearly_never() -> None:
 
 def test_a_rule_by_chance_or_by_another_column_has_no_such_probability(tmp_path: Path) -> None:
     pooled, drawn = by_hand(tmp_path)
-    assert can_tell(Rule()) and not can_tell(Rule("random")) and not can_tell(Rule("stratified")) and not can_tell(Rule(by="turns"))
+    assert (
+        can_tell(Rule("highest"))
+        and not can_tell(Rule("random"))
+        and not can_tell(Rule("stratified"))
+        and not can_tell(Rule("highest", by="turns"))
+    )
     with pytest.raises(InputError, match="random by reward_chosen"):
         kept_probability(pooled, drawn, Rule("random"), np.ones(4, bool), 1)
 

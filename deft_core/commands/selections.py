@@ -17,6 +17,7 @@ app = typer.Typer()
 selection = typer.Typer(no_args_is_help=True, help="Compare, restore, rename or delete saved selections.")
 app.add_typer(selection, name="selection")
 
+KEEP_HELP = "highest, lowest, middle, random, stratified or range; not given: random, or highest with --by or --value."
 Reference = Annotated[str, typer.Argument(help="A selection, or one version of it: best, best@2 or best@v2.")]
 
 
@@ -25,8 +26,8 @@ def select(
     context: typer.Context,
     name: Name,
     as_: Annotated[str, typer.Option("--as", help="The selection's name; where it is there already, this is its next version.")],
-    keep: Annotated[str, typer.Option(help="highest, lowest, middle, random, stratified or range.")] = "highest",
-    by: Annotated[str, typer.Option(help="The column of numbers to go by.")] = "reward_chosen",
+    keep: Annotated[str | None, typer.Option(help=KEEP_HELP)] = None,
+    by: Annotated[str | None, typer.Option(help="The column of numbers to go by; reward_chosen by itself.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the rows that take part; 0.05 where no amount is given.")] = None,
     count: Annotated[int | None, typer.Option(help="Number of rows.")] = None,
     value: Annotated[float | None, typer.Option(help="highest: at least this; lowest: at most this.")] = None,
@@ -42,9 +43,10 @@ def select(
 ) -> None:
     """Save what a rule and the decisions keep as a new version of a selection."""
     from deft_core import queries, selecting, selections
-    from deft_core.rule import Rule
+    from deft_core.rule import Rule, usual_keep
 
-    rule = Rule(keep, by, fraction, count, value, low, high, where, seed, strata, within)
+    keep = keep or usual_keep([name for name, given in (("by", by), ("value", value)) if given is not None])
+    rule = Rule(keep, by or "reward_chosen", fraction, count, value, low, high, where, seed, strata, within)
     draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST, say)
     saved = selections.save(context.obj, as_, draft, note)
     values = {"selection": saved.name, "version": saved.version, "kept": saved.kept, "dropped": saved.dropped}

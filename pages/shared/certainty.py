@@ -55,7 +55,7 @@ def placed(frame: Frame, look: Look) -> Placed:
         return Placed(look)
     rule = None
     try:
-        rule = rule_bar.asked([str(name) for name in look.table])
+        rule = rule_bar.asked([str(name) for name in look.table], "highest")  # chance has no places
         if rule.where and not state.allowed(rule.where):
             raise InputError("a rule whose condition has been run", "one that came with a link", "Run it on Curate first.")
         place, found = place_resources.told(look.version, rule, lambda: probability(_picked(frame, look, rule)))

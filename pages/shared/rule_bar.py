@@ -10,25 +10,25 @@ import streamlit as st
 
 from deft_core import charts
 from deft_core.errors import InputError
-from deft_core.rule import CUT_DIGITS, KEEPS, Rule
+from deft_core.rule import CUT_DIGITS, KEEPS, Rule, usual_keep
 from pages.shared import resources, state, widgets
 from pages.shared.brushing import Look
 
 WHAT_TO_KEEP = (
     "[Our study](study) on 5 % of the rows (SmolLM2-135M, DPO): held-out accuracy was 0.563 with the highest rewards, 0.571 with as "
-    "many random rows and 0.450 with the lowest. So the highest are no better than chance there, and the lowest do harm. A larger model "
-    "or other data may differ: run random rows beside whatever you keep."
+    "many random rows and 0.450 with the lowest. So the highest are no better than chance there and the lowest do harm: random is where "
+    "this starts. A larger model or other data may differ: run random rows beside whatever you keep."
 )
 AMOUNTS = ("fraction", "count", "value", "low", "high")
 STEPS = 300  # of a slider over a column, at least
 WITHOUT_SCORES = "characters_chosen"
 
 
-def asked(columns: Sequence[str]) -> Rule:
-    """The rule in the address; what it leaves open is the usual."""
+def asked(columns: Sequence[str], keep: str | None = None) -> Rule:
+    """The rule in the address; what it leaves open is the usual, or `keep`."""
     settings: dict[str, Any] = {name: _value(name, state.value(name)) for name in state.RULE if state.value(name)}
     usual = "reward_chosen" if "reward_chosen" in columns else WITHOUT_SCORES
-    return Rule(**({"by": usual} | settings))
+    return Rule(**({"keep": keep or usual_keep(settings), "by": usual} | settings))
 
 
 def _value(name: str, text: str) -> str | int | float:

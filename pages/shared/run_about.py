@@ -50,7 +50,7 @@ def _lineage(run: Run) -> None:
     try:
         rule = Rule.from_dict(run.rule)
     except DeftError:  # of a later version; its words stand in the table
-        rule = Rule()
+        rule = Rule("random")
     made = {state.DATASET: run.dataset, state.SCORES: run.score_id}
     with st.container(horizontal=True, gap="small"):
         label = f"selection {run.selection}@{run.version}: {words(rule)}"

@@ -117,7 +117,7 @@ def read_flip_undo_and_keep(page: Page, workspace: Workspace, inside: int) -> st
 def save_two_versions(page: Page, workspace: Workspace, by_hand: str) -> int:
     """What is kept is what the rule says, with the row kept by hand; the rows of the second version."""
     table = light_table(open_view(workspace, "demo"))
-    first, second = (set(table["id"][kept(table, Rule(fraction=share))]) | {by_hand} for share in (0.06, 0.065))
+    first, second = (set(table["id"][kept(table, Rule("highest", fraction=share))]) | {by_hand} for share in (0.06, 0.065))
     move_threshold(page, 10)
     assert query(page, "fraction") == ["0.06"]
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(len(first)))

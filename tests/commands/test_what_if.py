@@ -25,7 +25,7 @@ def test_a_what_if_becomes_a_column_that_queries_and_other_what_ifs_see(scored):
 def test_d_of_one_source_and_of_the_rows_a_selection_keeps(scored):
     table = light_table(open_view(scored, "demo"))
     rows = table[table["split"] == "train"].head(10).assign(flipped=False, by="rule", value=1.0)
-    saved = selections.save(scored, "few", Draft("demo", "tiny", Rule(), rows[["id", "flipped", "by", "value"]], 38, {}))
+    saved = selections.save(scored, "few", Draft("demo", "tiny", Rule("highest"), rows[["id", "flipped", "by", "value"]], 38, {}))
     kept = deft(scored, "what-if", "demo", "--as", "of_few", "--kept", "few")
     assert kept == deft(scored, "what-if", "demo", "--as", "of_few", "--kept", saved.reference, "--replace")
     forum = deft(scored, "what-if", "demo", "--as", "forum", "--source", "forum", "--score-id", "tiny")

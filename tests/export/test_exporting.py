@@ -37,7 +37,7 @@ def select(workspace, dataset, flips=(), ids=None, score_id=None):
     """The selection `best` of all rows of a dataset, or of those named."""
     ids = list(ids or queries.light_table(queries.open_view(workspace, dataset, None))["id"])
     rows = pd.DataFrame({"id": ids, "flipped": [row in flips for row in ids], "by": "rule", "value": 0.5})
-    return selections.save(workspace, "best", selections.Draft(dataset, score_id, Rule(), rows, 0, {}))
+    return selections.save(workspace, "best", selections.Draft(dataset, score_id, Rule("highest"), rows, 0, {}))
 
 
 def imported(workspace, tmp_path, rows, name="mine"):

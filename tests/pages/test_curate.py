@@ -31,9 +31,11 @@ def saved(workspace: Workspace, name: str, rule: Rule) -> selections.Saved:
 # the rule
 
 
-def test_the_usual_rule_keeps_five_percent(scored: Workspace) -> None:
+def test_the_usual_rule_keeps_five_percent_by_chance(scored: Workspace) -> None:
     app = opened("curate")
     assert (metric(app, "kept"), metric(app, "dropped")) == ("2", "46")  # of 48 training rows: 2.4
+    assert widget(app, "selectbox", "Keep").value == "random"
+    assert widget(opened("curate", by="turns"), "selectbox", "Keep").value == "highest"
 
 
 def test_a_rule_in_the_address_is_the_rule(scored: Workspace) -> None:
@@ -62,7 +64,7 @@ def test_a_column_that_is_not_there_can_be_left(scored: Workspace) -> None:
 
 
 def test_an_amount_by_share_rows_or_value(scored: Workspace) -> None:
-    app = opened("curate", fraction="0.25")
+    app = opened("curate", keep="highest", fraction="0.25")
     assert metric(app, "kept") == "12" and widget(app, "slider", "fraction").value == 25.0
     checked(widget(app, "slider", "fraction").set_value(50.0).run())
     assert (metric(app, "kept"), address(app, "fraction")) == ("24", ["0.5"])
@@ -80,7 +82,7 @@ def test_an_amount_by_share_rows_or_value(scored: Workspace) -> None:
 
 
 def test_a_cut_by_value_is_one_number_everywhere(scored: Workspace) -> None:
-    app = opened("curate", count="10")
+    app = opened("curate", keep="highest", count="10")
     checked(next(one for one in app.button_group if one.key.startswith("widget-unit")).set_value("value").run())
     slider, (value,) = widget(app, "slider", "value"), address(app, "value")
     assert slider.value == widget(app, "number_input", "value").value == float(value)
@@ -114,12 +116,12 @@ def test_strata_and_chance_have_their_settings(scored: Workspace) -> None:
 
 
 def test_a_condition_from_a_link_waits_for_a_click(scored: Workspace) -> None:
-    app = opened("curate", where="tokens_chosen > 20", fraction="1")
+    app = opened("curate", keep="highest", where="tokens_chosen > 20", fraction="1")
     assert not app.metric
     checked(widget(app, "button", "Run it").click().run())
     rows = table(scored).query("split == 'train' and tokens_chosen > 20")
     assert metric(app, "kept") == f"{len(rows)}" != "48"
-    left = opened("curate", where="tokens_chosen > 20")
+    left = opened("curate", keep="highest", where="tokens_chosen > 20")
     checked(widget(left, "button", "Leave it out").click().run())
     assert left.metric and not address(left, "where")
 
@@ -129,14 +131,14 @@ def test_a_condition_sees_flipped_rows_as_the_command_does(scored: Workspace) ->
     row = rows.loc[(rows["tokens_rejected"] - rows["tokens_chosen"]).idxmax()]
     overrides.append(scored, "demo", "flip", [row["id"]])
     condition = f"id = '{row['id']}' and tokens_chosen = {int(row['tokens_rejected'])}"
-    app = opened("curate", fraction="1", where=condition)
+    app = opened("curate", keep="highest", fraction="1", where=condition)
     checked(widget(app, "button", "Run it").click().run())
     assert metric(app, "kept") == "1"
-    assert saved(scored, "one", Rule(fraction=1.0, where=condition)).kept == 1
+    assert saved(scored, "one", Rule("highest", fraction=1.0, where=condition)).kept == 1
 
 
 def test_a_condition_that_cannot_work_is_explained_below_it(scored: Workspace) -> None:
-    app = opened("curate")
+    app = opened("curate", keep="highest")
     checked(widget(app, "text_input", "of the rows where").set_value("no_such_column = 1").run())
     assert "no_such_column" in app.error[0].value.replace("\\", "")
     checked(widget(app, "text_input", "of the rows where").set_value("").run())
@@ -149,8 +151,8 @@ def test_a_condition_that_cannot_work_is_explained_below_it(scored: Workspace) -
 def test_tokens_time_and_memory_are_those_of_the_kept_rows(scored: Workspace) -> None:
     about = scored.score_set("demo", "tiny") / "score.json"
     write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
-    app = opened("curate", fraction="0.25")
-    rows = table(scored)[kept(table(scored), Rule(fraction=0.25))]
+    app = opened("curate", keep="highest", fraction="0.25")
+    rows = table(scored)[kept(table(scored), Rule("highest", fraction=0.25))]
     responses = rows["tokens_chosen"] + rows["tokens_rejected"]
     tokens = rows["tokens_prompt"] + responses
     assert metric(app, "tokens an epoch") == f"{tokens.sum():,.0f}"
@@ -161,10 +163,10 @@ def test_tokens_time_and_memory_are_those_of_the_kept_rows(scored: Workspace) ->
 
 
 def test_composition_is_held_against_all_training_rows(scored: Workspace) -> None:
-    app = opened("curate", fraction="0.25")
+    app = opened("curate", keep="highest", fraction="0.25")
     rows = table(scored)
     train = (rows["split"] == "train").to_numpy()
-    whole, mine = (composition.means(rows, mask)["tokens_chosen"] for mask in (train, kept(rows, Rule(fraction=0.25))))
+    whole, mine = (composition.means(rows, mask)["tokens_chosen"] for mask in (train, kept(rows, Rule("highest", fraction=0.25))))
     text = body_text(app)
     line = next(line for line in re.findall(r"<tr>.*?</tr>", text) if "tokens, chosen" in line)
     assert f">{whole:,.1f}<" in line and f">{mine:,.1f}<" in line
@@ -172,20 +174,20 @@ def test_composition_is_held_against_all_training_rows(scored: Workspace) -> Non
 
 
 def test_overlap_with_chance_and_with_other_selections(scored: Workspace) -> None:
-    saved(scored, "twelve", Rule(count=12))
-    app = opened("curate", count="4")
+    saved(scored, "twelve", Rule("highest", count=12))
+    app = opened("curate", keep="highest", count="4")
     assert "0.3 expected" in body_text(app)  # 4 x 4 / 48
     assert "twelve@1: <b>4 of its 12</b>, 100% of kept" in body_text(app)
 
 
 def test_uncertain_places_are_told(scored: Workspace) -> None:
-    app = opened("curate", fraction="0.25")
+    app = opened("curate", keep="highest", fraction="0.25")
     assert int(metric(app, "place uncertain")) > 0
     assert "place uncertain" not in [one.label for one in opened("curate", by="turns").metric]
 
 
 def test_random_rows_of_the_same_size_are_one_click_away(scored: Workspace) -> None:
-    app = opened("curate", value="0.1")
+    app = opened("curate", keep="highest", value="0.1")
     before = metric(app, "kept")
     checked(widget(app, "button", "keep as many random rows instead").click().run())
     assert metric(app, "kept") == before and address(app, "keep") == ["random"] and not address(app, "value")
@@ -196,48 +198,48 @@ def test_random_rows_of_the_same_size_are_one_click_away(scored: Workspace) -> N
 
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens(scored: Workspace, tab: str) -> None:
-    saved(scored, "best", Rule(count=5))
+    saved(scored, "best", Rule("highest", count=5))
     overrides.append(scored, "demo", "drop", selections.kept_rows(scored, "best")["id"][:2])
-    app = opened("curate", tab=tab, fraction="0.25")
+    app = opened("curate", keep="highest", tab=tab, fraction="0.25")
     assert not app.error and address(app, "tab") == [tab]
 
 
 def test_the_rows_next_to_the_cut(scored: Workspace) -> None:
-    app = opened("curate", tab="Borderline", count="12")
+    app = opened("curate", keep="highest", tab="Borderline", count="12")
     ranked = table(scored).query("split == 'train'").sort_values("reward_chosen", ascending=False)["reward_chosen"]
     kept_side, dropped_side = (one.value["reward_chosen"].to_list() for one in app.dataframe[:2])
     assert kept_side == ranked.iloc[2:12][::-1].to_list() and dropped_side == ranked.iloc[12:22].to_list()
     assert "no cut" in opened("curate", tab="Borderline", keep="random").info[-1].value
-    assert "There is no cut" in opened("curate", tab="Borderline", fraction="1").info[-1].value
+    assert "There is no cut" in opened("curate", keep="highest", tab="Borderline", fraction="1").info[-1].value
 
 
 def test_all_kept_and_all_dropped_rows_are_paged(scored: Workspace) -> None:
-    app = opened("curate", tab="Dropped", count="20")
+    app = opened("curate", keep="highest", tab="Dropped", count="20")
     assert "<b>28 of 60 rows</b>" in body_text(app) and len(app.dataframe[0].value) == 25
     checked(widget(app, "button", "later →").click().run())
     assert len(app.dataframe[0].value) == 3
-    app = opened("curate", tab="Kept", count="20")
+    app = opened("curate", keep="highest", tab="Kept", count="20")
     rewards = table(scored).query("split == 'train'")["reward_chosen"].sort_values(ascending=False)
     assert app.dataframe[0].value["reward_chosen"].to_list() == rewards[:20].to_list()
 
 
 def test_a_row_is_read_and_decided_on_from_the_kept_rows(scored: Workspace) -> None:
     rows = table(scored).query("split == 'train'").sort_values("reward_chosen")["id"]
-    app = opened("curate", tab="Kept", count="5", row=rows.iloc[-1])
+    app = opened("curate", keep="highest", tab="Kept", count="5", row=rows.iloc[-1])
     assert "row 1 of 5" in body_text(app)
     checked(next(one for one in app.button if one.key == "decide-drop").click().run())
     assert metric(app, "kept") == "4" and overrides.load(scored, "demo").dropped == {rows.iloc[-1]}
 
 
 def test_contrast_reads_texts_of_both_sides(scored: Workspace) -> None:
-    app = opened("curate", tab="Contrast", count="20")
+    app = opened("curate", keep="highest", tab="Contrast", count="20")
     assert not app.error
     rates = next(one.value for one in app.dataframe if "kept" in one.value and "refusals, chosen" in one.value.index)
     assert list(rates.columns) == ["kept", "dropped"]
     before = body_text(app)
     checked(widget(app, "button", "other rows").click().run())
     assert body_text(app) != before and address(app, "examples") == ["1"]
-    assert "nothing to compare" in opened("curate", tab="Contrast", fraction="1").info[-1].value
+    assert "nothing to compare" in opened("curate", keep="highest", tab="Contrast", fraction="1").info[-1].value
 
 
 # versions
@@ -250,25 +252,25 @@ def save_as(app: AppTest, name: str) -> None:
 
 def test_the_subset_is_saved_as_a_version_like_the_command_does(scored: Workspace) -> None:
     overrides.append(scored, "demo", "keep", [table(scored).query("split == 'train'").sort_values("reward_chosen")["id"].iloc[0]])
-    app = opened("curate", count="4")
+    app = opened("curate", keep="highest", count="4")
     save_as(app, "mine")
     assert "Saved mine@1: 5 rows" in app.success[0].value.replace("\\", "")
     assert (widget(app, "selectbox", "Selection").value, address(app, "selection")) == ("mine", ["mine"])
-    assert saved(scored, "other", Rule(count=4)).fingerprint == selections.read(scored, "mine").fingerprint
+    assert saved(scored, "other", Rule("highest", count=4)).fingerprint == selections.read(scored, "mine").fingerprint
     save_as(app, "mine")
     assert selections.versions(scored, "mine") == [1, 2]
 
 
 def test_a_name_that_cannot_be_one_is_explained(scored: Workspace) -> None:
-    app = opened("curate")
+    app = opened("curate", keep="highest")
     save_as(app, "no/name")
     assert "no/name" in app.error[0].value.replace("\\", "") and not selections.listing(scored)
 
 
 def test_a_version_is_restored_renamed_and_deleted(scored: Workspace) -> None:
     for count in (3, 6):
-        saved(scored, "best", Rule(count=count))
-    app = opened("curate", tab="Versions", selection="best")
+        saved(scored, "best", Rule("highest", count=count))
+    app = opened("curate", keep="highest", tab="Versions", selection="best")
     checked(widget(app, "selectbox", "One version").set_value("best@1").run())
     checked(widget(app, "button", "use its rule").click().run())
     assert metric(app, "kept") == "3"
@@ -283,9 +285,9 @@ def test_a_version_is_restored_renamed_and_deleted(scored: Workspace) -> None:
 
 
 def test_versions_are_compared_with_each_other_and_with_what_is_kept_now(scored: Workspace) -> None:
-    saved(scored, "best", Rule(count=3))
+    saved(scored, "best", Rule("highest", count=3))
     saved(scored, "best", Rule("lowest", count=4))
-    app = opened("curate", tab="Versions", count="5")
+    app = opened("curate", keep="highest", tab="Versions", count="5")
     assert "<b>0</b> in both, <b>3</b> only in best@1, <b>4</b> only in best@2" in body_text(app)
     checked(widget(app, "selectbox", "with").set_value("the rows kept now").run())
     assert "<b>3</b> in both, <b>0</b> only in best@1, <b>2</b> only in the rows kept now" in body_text(app)
@@ -293,8 +295,8 @@ def test_versions_are_compared_with_each_other_and_with_what_is_kept_now(scored:
 
 def test_a_version_just_saved_is_the_one_that_is_shown_and_compared(scored: Workspace) -> None:
     for count in (3, 4):
-        saved(scored, "best", Rule(count=count))
-    app = opened("curate", tab="Versions", count="5")
+        saved(scored, "best", Rule("highest", count=count))
+    app = opened("curate", keep="highest", tab="Versions", count="5")
     checked(widget(app, "selectbox", "One version").set_value("best@1").run())
     assert not widget(app, "button", "make it the newest").disabled
     checked(widget(app, "selectbox", "Compare").set_value("best@2").run())
@@ -304,9 +306,9 @@ def test_a_version_just_saved_is_the_one_that_is_shown_and_compared(scored: Work
 
 
 def test_a_damaged_version_is_named_and_can_be_deleted(scored: Workspace) -> None:
-    saved(scored, "best", Rule(count=3))
+    saved(scored, "best", Rule("highest", count=3))
     (scored.root / "selections" / "best" / "v1" / "selection.json").write_text("{")
-    app = opened("curate", tab="Versions")
+    app = opened("curate", keep="highest", tab="Versions")
     assert "selection.json" in app.warning[0].value.replace("\\", "") and metric(app, "kept") == "2"
     checked(widget(app, "button", "Delete best@1").click().run())
     assert not selections.listing(scored) and not app.error
@@ -317,13 +319,13 @@ def test_a_damaged_version_is_named_and_can_be_deleted(scored: Workspace) -> Non
 
 def test_rows_without_scores_are_kept_by_other_columns(workspace: Workspace) -> None:
     write_dataset(workspace, "plain", preferences(40))
-    app = opened("curate", count="5")
+    app = opened("curate", keep="highest", count="5")
     assert "no rewards yet" in app.info[0].value and metric(app, "kept") == "5"
     lengths = table(workspace, "plain").query("split == 'train'")["characters_chosen"].sort_values(ascending=False)
     for tab in TABS:
-        app = opened("curate", count="5", tab=tab)
+        app = opened("curate", keep="highest", count="5", tab=tab)
         assert not app.error
-    app = opened("curate", count="5", tab="Kept", sort="-characters_chosen")
+    app = opened("curate", keep="highest", count="5", tab="Kept", sort="-characters_chosen")
     assert app.dataframe[0].value["characters_chosen"].to_list() == lengths[:5].to_list()
 
 
@@ -346,7 +348,7 @@ def test_a_partly_scored_set_is_named_as_one(workspace: Workspace, state: str, s
     rows = table(workspace).query("split == 'train'")
     scored = int(rows["reward_chosen"].notna().sum())
     assert 0 < scored < len(rows) == 48
-    app = opened("curate")
+    app = opened("curate", keep="highest")
     assert [one.value for one in app.caption if says in one.value] == [f":material/incomplete_circle: {scored} of 48 {says}"]
     by_length = opened("curate", by="characters_chosen")
     assert not any("the others" in one.value for one in by_length.caption)
@@ -356,4 +358,4 @@ def test_a_partly_scored_set_is_named_as_one(workspace: Workspace, state: str, s
 
 
 def test_a_whole_score_set_says_nothing_of_it(scored: Workspace) -> None:
-    assert not any("training rows are scored" in one.value for one in opened("curate").caption)
+    assert not any("training rows are scored" in one.value for one in opened("curate", keep="highest").caption)

@@ -17,7 +17,7 @@ from tests.pages.test_decide import captions, pressed
 def sides(scored: Workspace) -> tuple[list[str], list[str]]:
     """Ids of training rows that the usual rule keeps, and of some that it drops."""
     table = light_table(open_view(scored, "demo"))
-    mask = kept(table, Rule())
+    mask = kept(table, Rule("highest"))
     return table["id"][mask].tolist(), table["id"][~mask & (table["split"] == "train")].tolist()
 
 
@@ -63,7 +63,7 @@ def test_decisions_about_rows_that_are_gone_are_counted(scored: Workspace, sides
 def test_conflicts_say_what_each_side_says_and_can_be_left_to_the_rule(scored: Workspace, sides: tuple[list[str], list[str]]) -> None:
     overrides.append(scored, "demo", "keep", [sides[1][0], sides[0][1]])  # the second one is kept by the rule as well
     overrides.append(scored, "demo", "drop", sides[0][:1])
-    app = opened("curate", tab="Conflicts")
+    app = opened("curate", tab="Conflicts", keep="highest")
     text = body_text(app)
     assert "2 conflicts" in text and "1 kept by hand that the rule drops" in text and "1 dropped by hand that the rule keeps" in text
     assert "The rule drops it: reward_chosen" in text and "Decided: keep (2 rows at once" in text and "Decided: drop (this row" in text

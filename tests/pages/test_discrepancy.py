@@ -100,7 +100,7 @@ def test_tokens_left_out_by_text_or_from_the_list(scored: Workspace) -> None:
 def test_d_of_the_rows_a_selection_keeps(scored: Workspace) -> None:
     table = light_table(open_view(scored, "demo"))
     rows = table[table["split"] == "train"].head(12).assign(flipped=False, by="rule", value=1.0)[["id", "flipped", "by", "value"]]
-    save(scored, "few", Draft("demo", "tiny", Rule(), rows, 36, {}))
+    save(scored, "few", Draft("demo", "tiny", Rule("highest"), rows, 36, {}))
     app = opened("discrepancy", panel="what if")
     checked(widget(app, "selectbox", "Count what a selection keeps alone").set_value("few@1").run())
     assert address(app, "only-kept") == ["few@1"] and not app.error and metric(app, "tokens left out") == "0"
@@ -111,7 +111,7 @@ def test_a_selection_by_its_name_alone_is_its_newest_version_every_time(scored: 
     rows = table[table["split"] == "train"].assign(flipped=False, by="rule", value=1.0)[["id", "flipped", "by", "value"]]
     correlations = []
     for some in (rows.head(12), rows.tail(12)):
-        save(scored, "few", Draft("demo", "tiny", Rule(), some, 36, {}))
+        save(scored, "few", Draft("demo", "tiny", Rule("highest"), some, 36, {}))
         names = ("few", read(scored, "few").reference)
         by_name, by_version = (opened("discrepancy", panel="what if", **{"only-kept": name}) for name in names)
         assert metric(by_name, "rank correlation") == metric(by_version, "rank correlation")

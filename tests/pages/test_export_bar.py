@@ -21,7 +21,7 @@ from tests.pages.driving import checked, opened, widget
 def saved(scored: Workspace) -> Workspace:
     ids = light_table(open_view(scored, "demo"))["id"][:12]
     rows = pd.DataFrame({"id": ids, "flipped": False, "by": "rule", "value": 0.5})
-    selections.save(scored, "best", selections.Draft("demo", "tiny", Rule(), rows, 48, {}))
+    selections.save(scored, "best", selections.Draft("demo", "tiny", Rule("highest"), rows, 48, {}))
     return scored
 
 

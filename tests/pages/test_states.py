@@ -119,7 +119,7 @@ def test_every_tab_of_curate_does_without_scores(workspace: Workspace, tab: str,
     ids = write_dataset(workspace, "demo", made)
     if done:
         write_scores(workspace, "demo", made, ids, done=done, state="stopped")
-    by = {} if done else {"by": "turns"}
+    by = {"keep": "highest"} if done else {"by": "turns"}
     app = opened("curate", tab=tab, **by)
     found, (words, rows) = said(app), TABS[tab]
     assert words in found and ("has no rewards yet" in found) == (done is None) and not app.error
@@ -130,7 +130,7 @@ def test_every_tab_of_curate_does_without_scores(workspace: Workspace, tab: str,
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_file_is_named_where_it_is_needed(scored: Workspace, page: str, file: str) -> None:
     overrides.append(scored, "demo", "keep", [first_id(scored)])
-    selections.save(scored, "best", selecting.draft(scored, "demo", Rule()))
+    selections.save(scored, "best", selecting.draft(scored, "demo", Rule("highest")))
     path = scored.root / file
     path.write_bytes(b"{half")
     app = opened(page, **({"tab": "Versions"} if "selections" in file else {"tab": "Noise"} if "noise" in file else {}))

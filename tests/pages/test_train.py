@@ -28,7 +28,7 @@ def best(workspace: Workspace) -> Workspace:
     folder = write_demo(workspace, 200)
     write_json(folder / "score.json", read_json(folder / "score.json") | SIZE)
     for count in (16, 8):
-        save(workspace, "best", Rule(count=count))
+        save(workspace, "best", Rule("highest", count=count))
     return workspace
 
 
@@ -82,7 +82,7 @@ def test_a_version_that_is_gone_is_said_and_another_can_be_chosen(best: Workspac
 def test_a_selection_whose_model_or_scores_have_changed_leads_to_curate(best: Workspace) -> None:
     about = best.score_set("demo", "tiny") / "score.json"
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "one"})
-    save(best, "other", Rule(count=4))
+    save(best, "other", Rule("highest", count=4))
     write_json(about, read_json(about) | {"tokenizer_fingerprint": "another"})
     app = opened("train", selection="other")
     assert "the same tokenizer as when other@1 was saved" in said(app, "error")

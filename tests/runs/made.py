@@ -18,7 +18,7 @@ def scored(workspace, rows=40, **options):
 
 
 def select(workspace, name="best", rule=None, score_id="newest"):
-    return selections.save(workspace, name, selecting.draft(workspace, "demo", rule or Rule(fraction=0.25), score_id))
+    return selections.save(workspace, name, selecting.draft(workspace, "demo", rule or Rule("highest", fraction=0.25), score_id))
 
 
 def decide(workspace, kind, *ids):

@@ -59,7 +59,7 @@ def test_the_full_set_is_the_rules_pool_without_what_was_dropped(workspace):
     decide(workspace, "drop", dropped)
     decide(workspace, "flip", flipped)
     decide(workspace, "keep", kept)
-    group, _ = started(workspace, Settings(), Rule(fraction=0.1, where="tokens_prompt = 12"), full=True)
+    group, _ = started(workspace, Settings(), Rule("highest", fraction=0.1, where="tokens_prompt = 12"), full=True)
     full = read(workspace, group)[-1]
     train = [row for place, row in enumerate(there) if place % 10 < 8]
     assert ids(workspace, full) == sorted(set(train) - {dropped})

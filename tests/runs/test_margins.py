@@ -54,8 +54,8 @@ def test_as_many_rows_that_were_not_kept_come_along_with_their_references(worksp
 
 def test_where_fewer_are_left_all_of_them_do_and_of_a_full_set_none(workspace):
     scored(workspace)
-    select(workspace, "most", Rule(fraction=0.75))
-    select(workspace, "all", Rule(fraction=1.0))
+    select(workspace, "most", Rule("highest", fraction=0.75))
+    select(workspace, "all", Rule("highest", fraction=1.0))
     most, whole = (workspace.run(prepare(workspace, name, Settings()).run_id) for name in ("most", "all"))
     assert (len(ids(most, "input")), len(ids(most, "dropped"))) == (24, 8)  # 32 training rows
     assert ids(whole, "dropped") == set()

@@ -239,7 +239,7 @@ def test_rows_that_training_refuses_and_rows_that_are_cut():
 def test_facts_of_a_selection(workspace):
     there = list(scored(workspace, 100, truncated=100))
     decide(workspace, "drop", there[0])
-    select(workspace, rule=Rule(fraction=0.1))
+    select(workspace, rule=Rule("highest", fraction=0.1))
     about = workspace.score_set("demo", "tiny") / "score.json"
     write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
     found = facts(workspace, source(workspace, "best"))
@@ -257,10 +257,10 @@ def test_facts_of_a_selection(workspace):
 
 def test_a_flipped_row_has_its_lengths_exchanged(workspace):
     scored(workspace)
-    select(workspace, rule=Rule(fraction=1.0))
+    select(workspace, rule=Rule("highest", fraction=1.0))
     before = facts(workspace, source(workspace, "best@1")).lengths
     decide(workspace, "flip", *scored_ids(workspace))
-    select(workspace, rule=Rule(fraction=1.0))
+    select(workspace, rule=Rule("highest", fraction=1.0))
     after = facts(workspace, source(workspace, "best@2")).lengths
     assert (after.best.tolist(), after.worst.tolist()) == (before.worst.tolist(), before.best.tolist())
     assert after.all.tolist() == before.all.tolist()
@@ -277,7 +277,7 @@ def scored_ids(workspace):
 def test_nothing_held_out_is_said_as_a_run_would_say_it(workspace):
     made = preferences(8)  # of ten rows the ninth is held out
     write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
-    select(workspace, rule=Rule(fraction=1.0))
+    select(workspace, rule=Rule("highest", fraction=1.0))
     with pytest.raises(InputError, match="rows held out"):
         facts(workspace, source(workspace, "best"))
 

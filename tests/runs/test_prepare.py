@@ -96,7 +96,7 @@ def test_flipped_rows_have_their_answers_scores_and_references_exchanged(workspa
     there = scored(workspace)
     heldout = list(there)[8]
     decide(workspace, "flip", *(row for place, row in enumerate(there) if place % 10 < 4), heldout)
-    select(workspace, rule=Rule(fraction=1.0))
+    select(workspace, rule=Rule("highest", fraction=1.0))
     run = prepare(workspace, "best", Settings())
     folder = workspace.run(run.run_id)
     kept, reference, known = rows(folder), rows(folder, "reference")["logps"], logps(workspace)
@@ -125,7 +125,7 @@ def test_rows_held_out_are_the_same_for_every_run_and_few_are_among_many(workspa
 def test_an_old_version_is_trained_by_its_number(workspace):
     scored(workspace)
     select(workspace)
-    select(workspace, rule=Rule(fraction=0.5))
+    select(workspace, rule=Rule("highest", fraction=0.5))
     assert (prepare(workspace, "best", Settings()).rows, prepare(workspace, "best@1", Settings()).rows) == (16, 8)
 
 
@@ -139,7 +139,7 @@ def test_a_control_has_as_many_rows_of_the_same_pool_by_chance(workspace):
     dropped, flipped = ids[0:100:20], ids[1]
     decide(workspace, "drop", *dropped)
     decide(workspace, "flip", flipped)
-    rule = Rule(fraction=0.2, where="tokens_chosen > 10")
+    rule = Rule("highest", fraction=0.2, where="tokens_chosen > 10")
     select(workspace, rule=rule)
     decide(workspace, "drop", *ids[100:180])  # afterwards: not what the selection was made with
     parent = prepare(workspace, "best", Settings(guidance=0.5, seed=7, epochs=2.0))
@@ -164,7 +164,7 @@ def test_a_control_has_as_many_rows_of_the_same_pool_by_chance(workspace):
 def test_a_control_of_fewer_rows_takes_as_many_steps(workspace):
     there = scored(workspace)
     decide(workspace, "keep", *there)
-    select(workspace, rule=Rule(fraction=0.25, where="tokens_chosen > 20"))
+    select(workspace, rule=Rule("highest", fraction=0.25, where="tokens_chosen > 20"))
     parent = prepare(workspace, "best", Settings(epochs=1.0))
     control = prepare_control(workspace, parent.run_id)
     assert control.rows < parent.rows == 32
@@ -185,7 +185,7 @@ def refused(workspace, error=InputError, settings=None):
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_selection_of_no_or_one_row(workspace, count):
     scored(workspace)
-    select(workspace, rule=Rule(count=1))
+    select(workspace, rule=Rule("highest", count=1))
     path = workspace.selection("best") / "v1" / "kept.parquet"
     pq.write_table(pq.read_table(path).slice(0, count), path)
     words = refused(workspace)
@@ -270,7 +270,7 @@ def test_a_full_disk_says_where(workspace, monkeypatch):
 def test_nothing_held_out(workspace):
     made = preferences(8)  # of ten rows the ninth is held out
     write_scores(workspace, "demo", made, write_dataset(workspace, "demo", made))
-    select(workspace, rule=Rule(fraction=1.0))
+    select(workspace, rule=Rule("highest", fraction=1.0))
     assert "--heldout 0.1" in refused(workspace)
 
 
