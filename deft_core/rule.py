@@ -49,6 +49,16 @@ class Rule:
             object.__setattr__(self, "fraction", 0.05)
         self._check_amount()
 
+    @property
+    def has_cut(self) -> bool:
+        """Whether places in the column's ranking decide what is kept, and not chance or strata."""
+        return self.keep not in ("random", "stratified")
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether the seed decides what is kept."""
+        return self.keep == "random" or (self.keep, self.within) == ("stratified", "random")
+
     def _given(self) -> list[str]:
         return [name for name in _AMOUNTS if getattr(self, name) is not None]
 
@@ -70,11 +80,10 @@ class Rule:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that matter to what is kept, and no others: rules that say the same are the same dictionary."""
-        by_chance = self.keep == "random" or (self.keep, self.within) == ("stratified", "random")
         amounts = {name: float(getattr(self, name)) if name in _FRACTIONS else getattr(self, name) for name in self._given()}
         settings = {"keep": self.keep, "by": self.by} | amounts | {"where": self.where}
         settings |= {"strata": self.strata, "within": self.within} if self.keep == "stratified" else {}
-        return settings | ({"seed": self.seed} if by_chance else {})
+        return settings | ({"seed": self.seed} if self.by_chance else {})
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Rule:
@@ -90,7 +99,9 @@ class Rule:
 
 
 def usual_keep(given: Collection[str]) -> str:
-    """What a rule keeps that does not say it: the highest where a column or a cut is among the settings, else random rows (docs/study)."""
+    """What a rule keeps that does not say it: random rows (docs/study), or what a column, a cut or an end among the settings implies."""
+    if {"low", "high"} & set(given):
+        return "range"
     return "highest" if {"by", "value"} & set(given) else "random"
 
 
@@ -104,6 +115,8 @@ def words(rule: Rule) -> str:
             start = f"{rule.by} {'≥' if rule.keep == 'highest' else '≤'} {rule.value:.{CUT_DIGITS}g}"
         case "stratified":
             start = f"{rule.within} {_amount(rule)} of each {rule.strata} by {rule.by}"
+        case "random":
+            start = f"random {_amount(rule)} of those with {rule.by}"
         case _:
             start = f"{rule.keep} {_amount(rule)} by {rule.by}"
     return f"{start} where {rule.where}" if rule.where else start

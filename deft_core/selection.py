@@ -161,7 +161,7 @@ def cuts(rule: Rule, values: Floats) -> list[float]:
         return [end for end in (rule.low, rule.high) if end is not None]
     if rule.value is not None:
         return [rule.value]
-    if rule.keep in ("random", "stratified") or not len(values):
+    if not rule.has_cut or not len(values):
         return []
     low, high = float(values.min()), float(values.max())
     return {"highest": [low], "lowest": [high]}.get(rule.keep, [low, high])
@@ -169,7 +169,7 @@ def cuts(rule: Rule, values: Floats) -> list[float]:
 
 def borders(rule: Rule, values: Floats, ranked: Ints, count: int) -> list[int]:
     """Places in the ranking of the pool before which kept turns into dropped, or dropped into kept; `count` rows are kept, side by side."""
-    if rule.keep in ("random", "stratified") or not count:
+    if not rule.has_cut or not count:
         return []
     if rule.keep == "range":
         start = 0 if rule.low is None else bisect_left(ranked, rule.low, key=lambda place: values[place])

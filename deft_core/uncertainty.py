@@ -61,7 +61,7 @@ def fold_draws(head: Head, counts: GroupCounts) -> Draws | None:
 
 def can_tell(rule: Rule) -> bool:
     """Whether a kept probability can be given: the rule goes by one of the score set's own rewards, and not by chance or strata."""
-    return rule.by in REWARDS and rule.keep in ("highest", "lowest", "middle", "range")
+    return rule.by in REWARDS and rule.has_cut
 
 
 def kept_probability(pooled: Pooled, drawn: Draws, rule: Rule, members: Mask, count: int) -> Floats:

@@ -130,7 +130,8 @@ def _picked(picked: Picked) -> None:
 
 def _tabs(picked: Picked) -> None:
     names = list(TABS)
-    chosen = state.value(state.TAB) if state.value(state.TAB) in names else names[0]
+    first = "Borderline" if picked.rule.has_cut else "Kept"
+    chosen = state.value(state.TAB) if state.value(state.TAB) in names else first
     key = state.mirror("tab", chosen)
     counts = {"Decisions": len(picked.decisions.done), "Conflicts": len(picked.subset.conflicts)}
 

@@ -63,11 +63,13 @@ def test_settings_that_do_not_say_what_is_kept_are_refused():
 
 def test_what_is_kept_where_nothing_says_it():
     assert usual_keep([]) == usual_keep(["fraction", "where", "seed"]) == "random"
+    assert usual_keep(["low", "by"]) == usual_keep(["high"]) == "range"
     assert usual_keep(["by"]) == usual_keep({"value": "0.1", "fraction": "1"}) == "highest"
 
 
 def test_words():
     assert words(Rule("highest")) == "highest 5 % by reward_chosen"
+    assert words(Rule("random", count=3, where="turns > 1")) == "random 3 rows of those with reward_chosen where turns > 1"
     assert words(Rule("lowest", "turns", count=1200, where="turns > 1")) == "lowest 1,200 rows by turns where turns > 1"
     assert words(Rule("highest", value=0.03125)) == "reward_chosen ≥ 0.03125"
     assert words(Rule("range", low=0.01, high=0.02)) == "reward_chosen ≥ 0.01 and ≤ 0.02"

@@ -17,7 +17,7 @@ app = typer.Typer()
 selection = typer.Typer(no_args_is_help=True, help="Compare, restore, rename or delete saved selections.")
 app.add_typer(selection, name="selection")
 
-KEEP_HELP = "highest, lowest, middle, random, stratified or range; not given: random, or highest with --by or --value."
+KEEP_HELP = "highest, lowest, middle, random, stratified or range. Not given: highest with --by or --value, range with --low or --high, else random."
 Reference = Annotated[str, typer.Argument(help="A selection, or one version of it: best, best@2 or best@v2.")]
 
 
@@ -43,15 +43,16 @@ def select(
 ) -> None:
     """Save what a rule and the decisions keep as a new version of a selection."""
     from deft_core import queries, selecting, selections
-    from deft_core.rule import Rule, usual_keep
+    from deft_core.rule import Rule, usual_keep, words
 
-    keep = keep or usual_keep([name for name, given in (("by", by), ("value", value)) if given is not None])
+    amount = {"by": by, "value": value, "low": low, "high": high}
+    keep = keep or usual_keep([option for option, given in amount.items() if given is not None])
     rule = Rule(keep, by or "reward_chosen", fraction, count, value, low, high, where, seed, strata, within)
     draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST, say)
     saved = selections.save(context.obj, as_, draft, note)
     values = {"selection": saved.name, "version": saved.version, "kept": saved.kept, "dropped": saved.dropped}
-    by_hand = int((draft.rows["by"] == "hand").sum())
-    print_values(values | {"fingerprint": saved.fingerprint, "kept_by_hand": by_hand, "score_id": saved.score_id}, as_json)
+    values |= {"fingerprint": saved.fingerprint, "kept_by_hand": int((draft.rows["by"] == "hand").sum())}
+    print_values(values | {"score_id": saved.score_id, "rule": words(saved.rule)}, as_json)
 
 
 @app.command("selections")

@@ -31,12 +31,13 @@ def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
 
 
 def control_rule(saved: Saved, count: int, seed: int) -> Rule:
-    """The control in the words of a rule."""
-    return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed)
+    """The control in the words of a rule; where that itself goes by chance with this seed, another draw: the next seed's."""
+    again = saved.rule.by_chance and saved.rule.seed == seed
+    return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed + again)
 
 
 def control_rows(workspace: Workspace, saved: Saved, score_id: str, count: int, seed: int) -> pd.DataFrame:
-    """`count` rows of the pool, or all where there are fewer: id, flipped; by id."""
+    """`count` rows of the pool, or all where there are fewer: id, flipped; by id. `seed` is the control rule's."""
     pool = pool_of(workspace, saved, score_id)
     return pool.named(selection.control(pool.members, pool.ids, count, seed))
 

@@ -76,13 +76,13 @@ def prepare(workspace: Workspace, reference: str, settings: Settings, *, name: s
 def prepare_control(workspace: Workspace, parent_id: str, *, seed: int = 0, name: str | None = None) -> Run:
     """The random control of a run: as many rows of the same pool by chance, the same settings, steps and held-out rows, and its omega."""
     parent, made_from = _parent(workspace, parent_id)
-    rows = control_rows(workspace, made_from.saved, parent.score_id, parent.rows, seed)
+    rule = control_rule(made_from.saved, parent.rows, seed)
+    rows = control_rows(workspace, made_from.saved, parent.score_id, parent.rows, rule.seed)
     settings = parent.settings
     if len(rows) < parent.rows:  # rows kept by hand are not in the pool
         settings = replace(settings, steps=settings.total_steps(parent.rows))
-    rule = control_rule(made_from.saved, parent.rows, seed).as_dict()
     named, stem = name or f"random control of {parent.name}", f"{parent.selection[:50]}-control"
-    return _written(workspace, made_from, rows, settings, named, stem, rule, parent, "random")
+    return _written(workspace, made_from, rows, settings, named, stem, rule.as_dict(), parent, "random")
 
 
 def prepare_full(workspace: Workspace, parent_id: str, *, name: str | None = None) -> Run:

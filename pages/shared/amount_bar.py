@@ -122,14 +122,13 @@ def _turn(rule: Rule, name: str, chosen: str) -> None:
 def _by_chance(picked: Picked) -> None:
     """The settings of rules by strata and by chance."""
     rule = picked.rule
-    by_chance = rule.keep == "random" or (rule.keep, rule.within) == ("stratified", "random")
-    if rule.keep not in ("random", "stratified"):
+    if rule.has_cut:
         return
     strata, within, seed = st.columns(3)
     if rule.keep == "stratified":
         for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
             key = state.mirror(name, getattr(rule, name))
             place.selectbox(label, options, key=key, on_change=state.changed(key, partial(_turn, rule, name)))
-    if by_chance:
+    if rule.by_chance:
         key = state.mirror("seed", rule.seed)
         seed.number_input("seed", step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number))))

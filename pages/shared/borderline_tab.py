@@ -19,7 +19,7 @@ SIDE_ROWS = 10
 
 
 def draw(picked: Picked) -> None:
-    if picked.rule.keep in ("random", "stratified"):
+    if not picked.rule.has_cut:
         st.info("This rule has no cut: chance or the strata decide, not one place in the ranking.")
         return
     ranked = picked.ranked

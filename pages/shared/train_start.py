@@ -27,6 +27,7 @@ BESIDE = {  # role: what it is called, why
     "full": ("the full set", "All rows that the rule drew from, for as many epochs: what the filter saves, and what it costs."),
     "unguided": ("the same without guidance", "The same rows by the method's own loss: what guidance adds."),
 }
+OTHER_DRAW = "The selection is random rows itself: another draw of them says how far chance alone takes two runs apart."
 NOTHING = "none"  # of the address: nothing beside it
 BUTTON = "train-start"
 
@@ -41,18 +42,18 @@ def follow() -> None:
 
 def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Preflight) -> tuple[str, ...]:
     """The roles that run beside it, each a box to tick; `own` is what the run itself takes."""
-    asked = state.values(state.ALSO) or ["random"]
+    by_chance = saved.rule.keep == "random"
+    asked = state.values(state.ALSO) or ([] if by_chance else ["random"])
     wanted = tuple(role for role in BESIDE if role in asked and (role != "unguided" or settings.guidance != 0))
     with st.container(border=True):
         st.html('<div style="font-size:.88rem;opacity:.7">Also run, one behind the other, to be compared with it</div>')
         with st.container(horizontal=True, gap="medium"):
-            for role, (words, help) in BESIDE.items():
+            for role, (words, why) in BESIDE.items():
                 off = role == "unguided" and settings.guidance == 0
+                help = "Guidance is off already." if off else OTHER_DRAW if by_chance and role == "random" else why
                 key = state.mirror(f"train-also-{role}", role in wanted)
                 changed = state.changed(key, lambda on, role=role: _tick(wanted, role, on))  # type: ignore[misc]
-                st.checkbox(
-                    words, key=key, on_change=changed, disabled=off, help="Guidance is off already." if off else help, width="content"
-                )
+                st.checkbox(words, key=key, on_change=changed, disabled=off, help=help, width="content")
         full = _full(frame, saved, known, settings) if "full" in wanted else None
         _together(own, wanted, full)
     return wanted

@@ -29,6 +29,7 @@ def test_select_saves_a_version(demo, table):
     rows = selections.kept_rows(demo, "best")
     assert list(rows["id"]) == sorted(table["id"][kept(table, Rule("highest", fraction=0.25))])
     assert rows.set_index("id")["value"].to_dict() == {row: table.set_index("id")["reward_chosen"][row] for row in rows["id"]}
+    assert report["rule"] == "highest 25 % by reward_chosen"
     again = deft(demo, "select", "demo", "--as", "best", "--keep", "highest", "--fraction", "0.25", "--note", "the same once more")
     assert (again["version"], again["fingerprint"]) == (2, report["fingerprint"])
 
@@ -40,6 +41,7 @@ def test_select_saves_a_version(demo, table):
         (["--keep", "range", "--low", "0.05", "--high", "0.1"], Rule("range", low=0.05, high=0.1)),
         (["--value", "0.1"], Rule("highest", value=0.1)),
         (["--by", "turns"], Rule("highest", "turns")),
+        (["--low", "0.05"], Rule("range", low=0.05)),
         (["--count", "4"], Rule("random", count=4)),
         (["--keep", "random", "--seed", "3", "--count", "4"], Rule("random", count=4, seed=3)),
         (
@@ -101,7 +103,7 @@ def test_selections_are_listed(demo):
     (demo.root / "selections" / "best" / "v1" / "selection.json").write_text("{")
     listed = deft(demo, "selections")["selections"]
     assert [(row["selection"], row["version"], row["kept"]) for row in listed] == [("best", 2, 4), ("best", 1, None)]
-    assert listed[0]["rule"] == "random 4 rows by reward_chosen" and "selection.json" in listed[1]["problem"]
+    assert listed[0]["rule"] == "random 4 rows of those with reward_chosen" and "selection.json" in listed[1]["problem"]
 
 
 def test_versions_are_compared_restored_and_renamed(demo):

@@ -200,6 +200,9 @@ def test_a_control_that_is_not_evaluated_yet_is_waited_for(group: list[Path]) ->
 def test_a_run_without_a_control_says_what_that_means(group: list[Path]) -> None:
     launch.delete(Workspace(group[1].parents[1]), "control")
     assert "No random control was run" in words(opened("runs", run="best"))
+    about = read_json(group[0] / "run.json")
+    write_json(group[0] / "run.json", about | {"rule": about["rule"] | {"keep": "random", "seed": 1}})
+    assert "No random control" not in words(opened("runs", run="best"))
 
 
 def test_a_run_that_failed_says_why_and_is_resumed(group: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

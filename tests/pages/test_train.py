@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -198,6 +199,20 @@ def test_a_control_runs_beside_it_unless_somebody_says_no(best: Workspace, start
     assert address(app, "also") == ["none"]
     start(app)
     assert [read_run(best.run(run_id)).role for run_id in started[2:]] == ["run"]
+
+
+def test_random_rows_have_another_draw_beside_them_only_where_somebody_asks(best: Workspace, started: list[str]) -> None:
+    save(best, "chance", Rule("random", count=8))
+    app = opened("train", selection="chance")
+    box = widget(app, "checkbox", "a random control of the same size")
+    assert not box.value and "another draw" in box.proto.help
+    start(app)
+    app = opened("train", selection="chance")
+    checked(widget(app, "checkbox", "a random control of the same size").check().run())
+    start(app)
+    assert [read_run(best.run(run_id)).role for run_id in started] == ["run", "run", "random"]
+    ids = [set(pd.read_parquet(best.run(run_id) / "input.parquet")["id"]) for run_id in started]
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_all_of_a_group_with_a_name(best: Workspace, started: list[str]) -> None:

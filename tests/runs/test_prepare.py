@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from deft_core import discrepancy, queries, selections
+from deft_core import discrepancy, queries, selection, selections
 from deft_core.errors import InputError, NotFoundError
 from deft_core.rule import Rule
 from deft_core.runs.prepare import prepare, prepare_control
@@ -169,6 +169,18 @@ def test_a_control_of_fewer_rows_takes_as_many_steps(workspace):
     control = prepare_control(workspace, parent.run_id)
     assert control.rows < parent.rows == 32
     assert control.settings.total_steps(control.rows) == parent.settings.total_steps(parent.rows) == 8  # 32 rows, 4 a step
+
+
+def test_a_control_of_random_rows_is_another_draw(workspace):
+    scored(workspace, 200)
+    table = queries.light_table(queries.open_view(workspace, "demo"))
+    for number, rule in enumerate([Rule("random", fraction=0.2, seed=3), Rule("stratified", fraction=0.2, within="random", seed=3)], 1):
+        select(workspace, rule=rule)
+        parent = prepare(workspace, f"best@{number}", Settings())
+        same, other = (prepare_control(workspace, parent.run_id, seed=seed) for seed in (3, 5))
+        assert (same.rule["seed"], other.rule["seed"]) == (4, 5)
+        drawn = selection.kept(table, Rule("random", count=parent.rows, seed=4))
+        assert set(rows(workspace.run(same.run_id)).index) == set(table["id"][drawn]) != set(rows(workspace.run(parent.run_id)).index)
 
 
 # what is refused, with nothing left behind
