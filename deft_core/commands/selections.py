@@ -17,7 +17,7 @@ app = typer.Typer()
 selection = typer.Typer(no_args_is_help=True, help="Compare, restore, rename or delete saved selections.")
 app.add_typer(selection, name="selection")
 
-KEEP_HELP = "highest, lowest, middle, random, stratified or range. Not given: highest with --by or --value, range with --low or --high, else random."
+KEEP_HELP = "highest, lowest, middle, random, stratified or range. By itself: highest with --by or --value, range with an end, else random."
 Reference = Annotated[str, typer.Argument(help="A selection, or one version of it: best, best@2 or best@v2.")]
 
 
