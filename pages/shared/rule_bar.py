@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ WHAT_TO_KEEP = (
     "many random rows and 0.450 with the lowest. So the highest are no better than chance there and the lowest do harm: random is where "
     "this starts. A larger model or other data may differ: run random rows beside whatever you keep."
 )
+BY = "Rows are ranked by it; those without a value take no part. Random rows come from all that have one."
 AMOUNTS = ("fraction", "count", "value", "low", "high")
 STEPS = 300  # of a slider over a column, at least
 WITHOUT_SCORES = "characters_chosen"
@@ -95,7 +97,8 @@ def draw(rule: Rule, look: Look) -> None:
         widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by), help=WHAT_TO_KEEP)
     with by:
         offered = list(dict.fromkeys([*([] if rule.by in look.named("number") else [rule.by]), *look.named("number")]))
-        widgets.pick("by", "by", offered, rule.by, on_change=lambda by: _turn(rule, look, rule.keep, by), format_func=charts.title)
+        turned = functools.partial(_turn, rule, look, rule.keep)
+        widgets.pick("by", "by", offered, rule.by, on_change=turned, format_func=charts.title, help=BY)
     with where:
         _where(rule)
 

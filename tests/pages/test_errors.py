@@ -74,7 +74,7 @@ def test_a_measure_that_is_none_is_passed_over(scored: Workspace) -> None:
 
 def test_a_row_that_is_not_there_is_explained(scored: Workspace) -> None:
     for name, tab in (("explore", ""), ("curate", "Kept"), ("curate", "Borderline")):
-        app = opened(name, row="no<b>thing", tab=tab)
+        app = opened(name, row="no<b>thing", tab=tab, keep="highest")
         assert "has no row no\\<b\\>thing" in app.warning[0].value and app.dataframe
         checked(widget(app, "button", "close").click().run())
         assert not app.error and not app.warning and not address(app, "row")
