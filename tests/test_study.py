@@ -188,6 +188,10 @@ def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, 
     # rows differ by 0 and 0.5 whatever the run: of two rows drawn the mean is 0, 0.25 or 0.5
     assert found["accuracy_implicit"]["highest-guided"] == "+0.2500 (95.0%: +0.0000 to +0.5000)"
     assert found["accuracy_implicit"]["middle"] == "+0.5000 (95.0%: +0.5000 to +0.5000)"
+    # two guided runs and the two of their numbers; middle 0.5 above the one random run: (1 + 0) / (1 + 1)
+    assert found["runs"].to_dict() == {"middle": "1, 1", "highest-guided": "2, 2"}
+    assert found["means"].to_dict() == {"middle": "0.5000, 0.0000", "highest-guided": "0.5000, 0.2500"}
+    assert found["rank p"].to_dict() == {"middle": "0.500", "highest-guided": ""}
     # never 0 or below in 10,000 draws: 1 / 10,000, times 2; 0 in a quarter of them: twice 0.25, then times 1
     assert found["p (Holm)"]["middle"] == "< 0.001"
     assert float(found["p (Holm)"]["highest-guided"]) == pytest.approx(0.5, abs=0.03)

@@ -37,6 +37,7 @@ COMPARED = {  # exploratory arms, each with the one it is compared with
     "pro-highest": "pro-random",
 }
 PAIRED = ("highest-guided", "highest-guided-10x", "random-guided")  # run by run: the same rows in the same order, without guidance
+RANKED = ("middle", "highest-margin", "lowest-margin", "smallest-logp-margin")  # rules with one subset, as large as the 20 random ones
 HELDOUT_ROWS = 691
 BETWEEN_SEEDS = 0.01
 SELECTED = {"reward_chosen": 4, "reward_margin": 4, "tokens_prompt": 0, "tokens_chosen": 1, "tokens_rejected": 1, "turns": 2}
@@ -237,21 +238,26 @@ def exploratory() -> pd.DataFrame:
     """The exploratory comparisons that have runs, with Holm's correction over all of them."""
     there = {one["arm"]: one["dataset"] for one in runs("primary", "exploratory")}
     compared = {name: against for name, against in COMPARED.items() if {name, against} <= there.keys()}
-    found = {}
+    rows, ps = [], []
     for name, against in compared.items():
         about = heldout(there[name])
         ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
         a, b = (arm(one, "accuracy_implicit", ids) for one in (name, against))
-        if name in PAIRED:
-            a, b = a - b[: len(a)], np.zeros((1, len(ids)))
-        found[name] = contrast(a, b, conversations)
-    adjusted = holm([one.p for one in found.values()])
-    return pd.DataFrame(
-        [
-            {"arm": name, "against": compared[name], "accuracy_implicit": interval(one, 0.95), "p (Holm)": below(p, 3)}
-            for (name, one), p in zip(found.items(), adjusted, strict=True)
-        ]
-    )
+        b = b[: len(a)] if name in PAIRED else b
+        paired = (a - b, np.zeros((1, len(ids)))) if name in PAIRED else (a, b)
+        found = contrast(*paired, conversations)
+        ps.append(found.p)
+        rows.append(
+            {
+                "arm": name,
+                "against": against,
+                "runs": f"{len(a)}, {len(b)}",
+                "means": f"{a.mean():.4f}, {b.mean():.4f}",
+                "accuracy_implicit": interval(found, 0.95),
+                "rank p": f"{rank_p(float(a.mean()), b.mean(1), found.value > 0):.3f}" if name in RANKED else "",
+            }
+        )
+    return pd.DataFrame(rows).assign(**{"p (Holm)": [below(p, 3) for p in holm(ps)]})
 
 
 TABLES = {"tuning": tuning, "power": power, "selects": selects, "primary": primary, "arms": arms, "exploratory": exploratory}
