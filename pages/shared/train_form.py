@@ -35,6 +35,10 @@ GUIDANCE_WORDS = {
     "auto": "Also rewards chosen answers for leaning towards the tokens that people preferred, a tenth as strongly as the loss pulls.",
     "weight": "Also rewards chosen answers for leaning towards the tokens that people preferred. It has no bound: watch R and KL.",
 }
+WHY_OFF = (
+    "Off to begin with: in [our study](study) runs with guidance were no more often right on held-out rows than the same runs without it, "
+    "beyond what chance does, and ended further from the base model."
+)
 RANKS = (0, 4, 8, 16, 32, 64)
 WITH_BETA = ("dpo", "ipo", "simpo")
 SHOWN: tuple[str, ...] = ("method", "guidance", "epochs", "steps", "lr", "beta", "lora_rank", "eval_steps", "eval_rows", "seed")
@@ -167,7 +171,7 @@ def _guidance(settings: Settings, put_one: Callable[..., None]) -> None:
         put_one(guidance={"off": 0.0, "auto": None, "weight": 1.0}[chosen or mode])
 
     choice, weight = st.columns(2, gap="small", vertical_alignment="bottom")
-    choice.segmented_control("Guidance", GUIDANCE, key=key, on_change=state.changed(key, changed))
+    choice.segmented_control("Guidance", GUIDANCE, key=key, on_change=state.changed(key, changed), help=WHY_OFF)
     if mode == "weight":
         assert settings.guidance is not None  # else it were auto
         with weight:

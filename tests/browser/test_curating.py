@@ -62,7 +62,7 @@ def test_from_two_brushed_charts_to_an_exported_selection(serve: Serve, browser:
     page.goto(f"{address}/explore")
     inside = brush_two_charts(page, light_table(open_view(workspace, "demo")))
     row = read_flip_undo_and_keep(page, workspace, inside)
-    page.goto(f"{address}/curate?dataset=demo")
+    page.goto(f"{address}/curate?dataset=demo&keep=highest")
     settled(page)
     rows = save_two_versions(page, workspace, row)
     export(page, workspace, rows)

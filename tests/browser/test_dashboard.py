@@ -200,7 +200,7 @@ def test_a_row_is_opened_from_the_table_and_left_with_keys(serve: Serve, page: P
 def test_on_a_narrow_screen_the_row_that_is_read_stands_above_its_table(serve: Serve, page: Page, workspace: Workspace) -> None:
     address = serve(workspace.root)
     page.set_viewport_size({"width": 480, "height": 900})
-    for path in ("explore?chart=none", "curate?tab=Kept&fraction=1", "curate?tab=Borderline"):
+    for path in ("explore?chart=none", "curate?tab=Kept&fraction=1", "curate?tab=Borderline&keep=highest"):
         page.goto(f"{address}/{path}")
         settled(page)
         page.get_by_test_id("stDataFrame").first.scroll_into_view_if_needed()

@@ -80,6 +80,9 @@ def load_and_score(page: Page, address: str) -> None:
 def save_a_tenth(page: Page, address: str, workspace: Workspace) -> None:
     page.goto(f"{address}/curate?dataset=demo")
     settled(page)
+    page.get_by_role("combobox", name=re.compile("Keep")).click()
+    page.get_by_role("option", name="highest", exact=True).click()
+    page.wait_for_url("**keep=highest*")
     share = page.get_by_role("spinbutton", name="share, %")
     share.fill("10")
     share.press("Enter")
@@ -129,6 +132,9 @@ def start(page: Page, workspace: Workspace) -> tuple[Run, Run]:
     """From Curate through the form of the Train page; the run and its control."""
     page.get_by_role("button", name="Train on best@1").click()
     expect(page.get_by_role("heading", name="What will this run do, and does it fit?")).to_be_visible()
+    option(page, "auto").click()  # guidance, which is off
+    page.wait_for_url("**train-guidance=auto*")
+    still(page)
     option(page, "steps").click()
     expect(page.get_by_role("spinbutton", name="Steps", exact=True)).to_have_value("18")  # three epochs of 24 rows, four a step
     number(page, "Steps", STEPS, "train-steps")

@@ -110,6 +110,10 @@ def test_settings_stand_in_the_address_and_a_link_brings_them_back(best: Workspa
 
 def test_guidance_is_off_automatic_or_a_weight(best: Workspace) -> None:
     app = opened("train")
+    assert "--guidance 0 " in code(app)[0] and "nothing added" in said(app, "caption")
+    assert widget(app, "checkbox", "the same without guidance").disabled
+    mode = next(one for one in app.button_group if one.key.startswith("widget-train-guidance-mode"))
+    checked(mode.set_value("auto").run())
     assert "--guidance auto" in code(app)[0] and "a tenth as strongly" in said(app, "caption")
     mode = next(one for one in app.button_group if one.key.startswith("widget-train-guidance-mode"))
     checked(mode.set_value("weight").run())
@@ -117,7 +121,7 @@ def test_guidance_is_off_automatic_or_a_weight(best: Workspace) -> None:
     assert "--guidance 0.25" in code(app)[0] and address(app, "train-guidance") == ["0.25"]
     mode = next(one for one in app.button_group if one.key.startswith("widget-train-guidance-mode"))
     checked(mode.set_value("off").run())
-    assert "--guidance 0 " in code(app)[0].replace("\n", " ") + " " and widget(app, "checkbox", "the same without guidance").disabled
+    assert "--guidance 0 " in code(app)[0] and widget(app, "checkbox", "the same without guidance").disabled
 
 
 def test_epochs_become_steps_and_back(best: Workspace) -> None:
@@ -193,7 +197,7 @@ def test_a_control_runs_beside_it_unless_somebody_says_no(best: Workspace, start
     app = opened("train")
     start(app)
     assert [read_run(best.run(run_id)).role for run_id in started] == ["run", "random"]
-    assert read_run(best.run(started[0])).settings == Settings(guidance=None, epochs=3.0)
+    assert read_run(best.run(started[0])).settings == Settings(epochs=3.0)
     app = opened("train")
     checked(widget(app, "checkbox", "a random control of the same size").uncheck().run())
     assert address(app, "also") == ["none"]
@@ -216,7 +220,7 @@ def test_random_rows_have_another_draw_beside_them_only_where_somebody_asks(best
 
 
 def test_all_of_a_group_with_a_name(best: Workspace, started: list[str]) -> None:
-    app = opened("train", also=["random", "full", "unguided"])
+    app = opened("train", also=["random", "full", "unguided"], **{"train-guidance": "auto"})
     assert "The full set: 160 rows, 120 steps" in said(app, "caption") and "4 runs in all" in said(app, "caption")
     checked(widget(app, "text_input", "Name").set_value("mine").run())
     assert [f"--control {role}" in code(app)[0] for role in ("random", "full", "unguided")] == [True] * 3
