@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from deft_core.errors import InputError
 
-__all__ = ["CUT_DIGITS", "KEEPS", "STRATA", "WITHIN", "Rule", "usual_keep", "words"]
+__all__ = ["CUT_DIGITS", "KEEPS", "LENGTH", "STRATA", "WITHIN", "Rule", "usual", "words"]
 
 KEEPS = ("highest", "lowest", "middle", "random", "stratified", "range")
 STRATA = ("source", "length")
+LENGTH = "characters_chosen"  # a column that every dataset has
 WITHIN = ("highest", "lowest", "random")
 CUT_DIGITS = 5  # significant ones, of a cut wherever it is shown
 _AMOUNTS = ("fraction", "count", "value", "low", "high")
@@ -98,11 +99,15 @@ class Rule:
         return cls(**settings)
 
 
-def usual_keep(given: Collection[str]) -> str:
-    """What a rule keeps that does not say it: random rows (docs/study), or what a column, a cut or an end among the settings implies."""
-    if {"low", "high"} & set(given):
-        return "range"
-    return "highest" if {"by", "value"} & set(given) else "random"
+def usual(given: Mapping[str, Any], scored: bool) -> Rule:
+    """The rule of some settings; what they leave open is the usual: random rows (docs/study), unless a setting implies something else.
+
+    Without scores chance draws from rows of any length; every other rule needs a column to be named, or scores.
+    """
+    implied = {"low": "range", "high": "range", "strata": "stratified", "within": "stratified", "by": "highest", "value": "highest"}
+    keep = next((meant for name, meant in implied.items() if name in given), "random")
+    settings = {"keep": keep} | dict(given)
+    return Rule.from_dict({"by": "reward_chosen" if scored or settings["keep"] != "random" else LENGTH} | settings)
 
 
 def words(rule: Rule) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from deft_core.errors import InputError
-from deft_core.rule import Rule, usual_keep, words
+from deft_core.rule import Rule, usual, words
 
 
 def test_a_rule_keeps_five_percent_by_reward_chosen_unless_told():
@@ -61,10 +61,27 @@ def test_settings_that_do_not_say_what_is_kept_are_refused():
     assert error.value.expected.startswith("keep as one of highest, lowest")
 
 
-def test_what_is_kept_where_nothing_says_it():
-    assert usual_keep([]) == usual_keep(["fraction", "where", "seed"]) == "random"
-    assert usual_keep(["low", "by"]) == usual_keep(["high"]) == "range"
-    assert usual_keep(["by"]) == usual_keep({"value": "0.1", "fraction": "1"}) == "highest"
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({}, Rule("random", fraction=0.05)),
+        ({"fraction": 0.1, "where": "turns > 1", "seed": 3}, Rule("random", fraction=0.1, where="turns > 1", seed=3)),
+        ({"by": "turns"}, Rule("highest", "turns")),
+        ({"value": 0.1}, Rule("highest", value=0.1)),
+        ({"by": "turns", "low": 2}, Rule("range", "turns", low=2)),
+        ({"high": 0.5}, Rule("range", high=0.5)),
+        ({"strata": "length", "count": 4}, Rule("stratified", strata="length", count=4)),
+        ({"within": "lowest", "by": "turns"}, Rule("stratified", "turns", within="lowest")),
+        ({"keep": "lowest", "by": "turns"}, Rule("lowest", "turns")),
+    ],
+)
+def test_what_is_usual_where_settings_do_not_say_it(given, rule):
+    assert usual(given, scored=True) == rule
+
+
+def test_without_scores_any_row_may_be_drawn():
+    assert usual({"count": 2}, scored=False) == Rule("random", "characters_chosen", count=2)
+    assert usual({"keep": "lowest"}, scored=False) == Rule("lowest", "reward_chosen")  # which is then missed
 
 
 def test_words():

@@ -17,7 +17,7 @@ app = typer.Typer()
 selection = typer.Typer(no_args_is_help=True, help="Compare, restore, rename or delete saved selections.")
 app.add_typer(selection, name="selection")
 
-KEEP_HELP = "highest, lowest, middle, random, stratified or range. By itself: highest with --by or --value, range with an end, else random."
+KEEP_HELP = "highest, lowest, middle, random, stratified or range; by itself what the other options imply, else random."
 Reference = Annotated[str, typer.Argument(help="A selection, or one version of it: best, best@2 or best@v2.")]
 
 
@@ -35,19 +35,20 @@ def select(
     high: Annotated[float | None, typer.Option(help="range: to this, included.")] = None,
     where: Annotated[str, typer.Option(help="Only rows for which this condition over the view `pairs` is true.")] = "",
     seed: Annotated[int, typer.Option(help="Of chance.")] = 0,
-    strata: Annotated[str, typer.Option(help="stratified: by source, or by length in five bands.")] = "source",
-    within: Annotated[str, typer.Option(help="stratified: highest, lowest or random rows of a stratum.")] = "highest",
+    strata: Annotated[str | None, typer.Option(help="stratified: by source (so by itself), or by length in five bands.")] = None,
+    within: Annotated[str | None, typer.Option(help="stratified: highest (so by itself), lowest or random rows of a stratum.")] = None,
     score_id: ScoreId = None,
     note: Annotated[str, typer.Option(help="A text to keep with the version.")] = "",
     as_json: Json = False,
 ) -> None:
     """Save what a rule and the decisions keep as a new version of a selection."""
     from deft_core import queries, selecting, selections
-    from deft_core.rule import Rule, usual_keep, words
+    from deft_core.rule import usual, words
 
-    amount = {"by": by, "value": value, "low": low, "high": high}
-    keep = keep or usual_keep([option for option, given in amount.items() if given is not None])
-    rule = Rule(keep, by or "reward_chosen", fraction, count, value, low, high, where, seed, strata, within)
+    options = {"keep": keep, "by": by, "fraction": fraction, "count": count, "value": value, "low": low, "high": high}
+    options |= {"where": where, "seed": seed, "strata": strata, "within": within}
+    scored = bool(queries.open_view(context.obj, name, score_id or queries.NEWEST).parts)
+    rule = usual({option: given for option, given in options.items() if given is not None}, scored)
     draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST, say)
     saved = selections.save(context.obj, as_, draft, note)
     values = {"selection": saved.name, "version": saved.version, "kept": saved.kept, "dropped": saved.dropped}

@@ -31,9 +31,10 @@ def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
 
 
 def control_rule(saved: Saved, count: int, seed: int) -> Rule:
-    """The control in the words of a rule; where that itself goes by chance with this seed, another draw: the next seed's."""
-    again = saved.rule.by_chance and saved.rule.seed == seed
-    return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed + again)
+    """The control in the words of a rule. Beside a rule by chance its seeds pass over the rule's own: another draw each, never the same."""
+    if saved.rule.by_chance and seed >= saved.rule.seed:
+        seed += 1
+    return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed)
 
 
 def control_rows(workspace: Workspace, saved: Saved, score_id: str, count: int, seed: int) -> pd.DataFrame:

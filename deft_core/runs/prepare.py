@@ -38,7 +38,6 @@ __all__ += ["prepare", "prepare_control", "prepare_full", "prepare_unguided", "s
 ROWS = pa.schema([SCHEMA.field(name) for name in ("id", "split", "source", "prompt", "responses", "ranks", "scores")])
 REFERENCE = pa.schema([("id", pa.string()), ("logps", pa.list_(pa.float64()))])  # summed, of each response, best first
 _ABOUT = ("model", "max_length", "layout", "own_logits")
-_SCORED_FOR = ("run", "unguided")  # the others' rows are chosen without scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +175,7 @@ def _written(
             truncated_rows=truncated,
             settings=settings,
             control_of=parent.run_id if parent and role == "random" else None,
-            scoring_seconds=(read_status(scores) or {}).get("seconds") if role in _SCORED_FOR else None,
+            scoring_seconds=(read_status(scores) or {}).get("seconds") if rule["keep"] != "random" else None,
             code=package_version("deft-studio"),
             omega=settings.guidance,
             role=role,

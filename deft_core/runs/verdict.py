@@ -19,7 +19,7 @@ __all__ = ["NAMES", "STATES", "Verdict", "beside_base", "beside_others", "words"
 
 STATES = ("better", "worse", "no difference", "unknown")
 NAMES = {  # role: what it is called behind "than"
-    "random": "random of the same size",
+    "random": "one draw of as many random rows",
     "full": "the full set",
     "unguided": "the same rows without guidance",
     "run": "the run it is held against",

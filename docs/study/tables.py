@@ -1,6 +1,6 @@
 """The study's tables from docs/study/results/.
 
-python docs/study/tables.py tuning | power | selects | primary | arms | exploratory      prints one (make study-table-primary)
+python docs/study/tables.py tuning | power | selects | primary | pairs | arms | exploratory      prints one (make study-table-primary)
 python docs/study/tables.py      puts all of them into README.md, each below the comment with its name (make study-tables)
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from crossed import Contrast, contrast, holm, permutation_p, rank_p, smallest_difference  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
+
+from deft_core.intervals import difference, mean  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PRIMARY = ("highest", "lowest")
@@ -137,7 +140,7 @@ def selects() -> pd.DataFrame:
     rows = pd.read_parquet(RESULTS / "training-hh.parquet").set_index("id")
     own = [one for one in runs("primary", "exploratory") if one["dataset"] == "hh" and one["arm"] != "full"]
     found = [{"arm": "all training rows", "subsets": 1, "rows": len(rows), **rows[list(SELECTED)].mean().to_dict()}]
-    for name in dict.fromkeys(one["arm"] for one in own):
+    for name in dict.fromkeys(one["arm"] for one in own if one["arm"] not in PAIRED):  # those have the rows of another arm
         subsets = {tuple(one["ids"]) for one in own if one["arm"] == name}
         means = pd.DataFrame([rows.loc[list(ids), list(SELECTED)].mean() for ids in subsets]).mean()
         found.append({"arm": name, "subsets": len(subsets), "rows": len(next(iter(subsets))), **means.to_dict()})
@@ -177,6 +180,19 @@ def primary() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def pairs() -> pd.DataFrame:
+    """How often two random draws differ beyond the interval over held-out rows, by which the product says better or worse."""
+    ids = heldout("hh")["id"].tolist()
+    runs_of = arm("random", "accuracy_implicit", ids)
+    rows, chance = [], np.random.default_rng(0)
+    for count, times in ((64, 5), (len(ids), 1)):
+        samples = [np.sort(chance.choice(len(ids), count, replace=False)) for _ in range(times)]
+        found = [difference(mean(a[sample]), mean(b[sample])) for sample in samples for a, b in combinations(runs_of, 2)]
+        apart = sum((one.low or 0) > 0 or (one.high or 0) < 0 for one in found)
+        rows.append({"held-out rows": count, "comparisons": len(found), "said to differ": f"{apart} ({apart / len(found):.0%})"})
+    return pd.DataFrame(rows)
+
+
 def interval(found: Contrast, level: float) -> str:
     return f"{found.value:+.4f} ({level:.1%}: {found.low:+.4f} to {found.high:+.4f})"
 
@@ -201,12 +217,16 @@ DESCRIBED = {
 
 
 def arms() -> pd.DataFrame:
-    """Means over the runs of each arm; between runs, the standard deviation of the accuracy. First the model before training."""
+    """Means over the runs of each arm; between runs, the standard deviation of the accuracy. The untrained model first."""
     every = runs("primary", "exploratory")
-    hh = next(one for one in every if one["dataset"] == "hh")
-    before = {metric: figure(hh, section, metric, "base") for metric, section in DESCRIBED.items()}
-    base: dict[str, Any] = {metric: "" if np.isnan(value) else f"{value:.3f}" for metric, value in before.items()}
-    rows = [{"arm": "before training", "runs": "", "rows": ""} | base]
+    rows: list[dict[str, Any]] = []
+    for dataset in dict.fromkeys(one["dataset"] for one in every):
+        one = next(one for one in every if one["dataset"] == dataset)
+        before = {metric: figure(one, section, metric, "base") for metric, section in DESCRIBED.items()}
+        name = f"before training, {dataset}"
+        rows.append(
+            {"arm": name, "runs": "", "rows": ""} | {metric: "" if np.isnan(value) else f"{value:.3f}" for metric, value in before.items()}
+        )
     for name in dict.fromkeys(one["arm"] for one in every):
         own = [one for one in every if one["arm"] == name]
         accuracies = [figure(one, "alignment", "accuracy_implicit") for one in own]
@@ -260,7 +280,7 @@ def exploratory() -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**{"p (Holm)": [below(p, 3) for p in holm(ps)]})
 
 
-TABLES = {"tuning": tuning, "power": power, "selects": selects, "primary": primary, "arms": arms, "exploratory": exploratory}
+TABLES = {table.__name__: table for table in (tuning, power, selects, primary, pairs, arms, exploratory)}
 
 if __name__ == "__main__":
     main()

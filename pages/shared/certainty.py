@@ -55,7 +55,8 @@ def placed(frame: Frame, look: Look) -> Placed:
         return Placed(look)
     rule = None
     try:
-        rule = rule_bar.asked([str(name) for name in look.table], "highest")  # chance has no places
+        rule = rule_bar.asked([str(name) for name in look.table])
+        rule = replace(rule, keep="highest") if rule.keep == "random" else rule  # chance has no places
         if rule.where and not state.allowed(rule.where):
             raise InputError("a rule whose condition has been run", "one that came with a link", "Run it on Curate first.")
         place, found = place_resources.told(look.version, rule, lambda: probability(_picked(frame, look, rule)))
@@ -96,7 +97,8 @@ def figures(placed: Placed) -> None:
             return
         rows = int((look.table[PLACE] == "uncertain").sum())
         assert placed.rule
-        st.metric("place uncertain", f"{rows:,}", width="content", help=f"{_HELP} Rule: {widgets.plain(words(placed.rule))}.")
+        st.metric("place uncertain", f"{rows:,}", width="content", help=_HELP)
+        st.caption(widgets.plain(words(placed.rule)))
         st.button("list these rows", icon=":material/filter_alt:", type="tertiary", on_click=_list_uncertain, disabled=not rows)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import streamlit as st
 
 from deft_core import charts
 from deft_core.errors import InputError
-from deft_core.rule import CUT_DIGITS, KEEPS, Rule, usual_keep
+from deft_core.rule import CUT_DIGITS, KEEPS, LENGTH, Rule, usual
 from pages.shared import resources, state, widgets
 from pages.shared.brushing import Look
 
@@ -23,14 +22,13 @@ WHAT_TO_KEEP = (
 BY = "Rows are ranked by it; those without a value take no part. Random rows come from all that have one."
 AMOUNTS = ("fraction", "count", "value", "low", "high")
 STEPS = 300  # of a slider over a column, at least
-WITHOUT_SCORES = "characters_chosen"
 
 
-def asked(columns: Sequence[str], keep: str | None = None) -> Rule:
-    """The rule in the address; what it leaves open is the usual, or `keep`."""
-    settings: dict[str, Any] = {name: _value(name, state.value(name)) for name in state.RULE if state.value(name)}
-    usual = "reward_chosen" if "reward_chosen" in columns else WITHOUT_SCORES
-    return Rule(**({"keep": keep or usual_keep(settings), "by": usual} | settings))
+def asked(columns: Sequence[str]) -> Rule:
+    """The rule in the address; what it leaves open is the usual."""
+    settings = {name: _value(name, state.value(name)) for name in state.RULE if state.value(name)}
+    scored = "reward_chosen" in columns
+    return usual(({} if scored or "keep" not in settings else {"by": LENGTH}) | settings, scored)
 
 
 def _value(name: str, text: str) -> str | int | float:
@@ -97,8 +95,8 @@ def draw(rule: Rule, look: Look) -> None:
         widgets.pick("Keep", "keep", KEEPS, rule.keep, on_change=lambda keep: _turn(rule, look, keep, rule.by), help=WHAT_TO_KEEP)
     with by:
         offered = list(dict.fromkeys([*([] if rule.by in look.named("number") else [rule.by]), *look.named("number")]))
-        turned = functools.partial(_turn, rule, look, rule.keep)
-        widgets.pick("by", "by", offered, rule.by, on_change=turned, format_func=charts.title, help=BY)
+        title = charts.title
+        widgets.pick("by", "by", offered, rule.by, on_change=lambda by: _turn(rule, look, rule.keep, by), format_func=title, help=BY)
     with where:
         _where(rule)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -47,16 +48,14 @@ def draw(workspace: Workspace, one: Listed) -> None:
 
 def _lineage(run: Run) -> None:
     """Links to what it was made from."""
-    try:
+    label = f"selection {run.selection}@{run.version}"
+    settings: dict[str, Any] = {}
+    with suppress(DeftError):  # a rule of a later version: its words stand in the table
         rule = Rule.from_dict(run.rule)
-    except DeftError:  # of a later version; its words stand in the table
-        rule = Rule("random")
+        label, settings = f"{label}: {words(rule)}", rule.as_dict()
     made = {state.DATASET: run.dataset, state.SCORES: run.score_id}
     with st.container(horizontal=True, gap="small"):
-        label = f"selection {run.selection}@{run.version}: {words(rule)}"
-        query: dict[str, Any] = (
-            made | {state.SELECTION: run.selection} | {name: str(value) for name, value in rule.as_dict().items() if value != ""}
-        )
+        query = made | {state.SELECTION: run.selection} | {name: str(value) for name, value in settings.items() if value != ""}
         st.page_link(page("curate.py"), label=widgets.plain(label), icon=":material/content_cut:", query_params=query)
         st.page_link(page("explore.py"), label=f"rewards of {widgets.plain(run.dataset)}", icon=":material/bar_chart:", query_params=made)
         st.page_link(page("discrepancy.py"), label="d", icon=":material/balance:", query_params=made)

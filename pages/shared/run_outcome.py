@@ -51,8 +51,8 @@ def draw(workspace: Workspace, one: Listed, group: list[Listed]) -> None:
         for other in against:
             if other not in ready:
                 st.caption(f"{widgets.plain(run_list.called(other).removeprefix('↳ '))}: {other.status}. {_missing(other)}")
-        by_chance = one.run.rule.get("keep") == "random"
-        if one.run.role == "run" and not by_chance and not any(other.run and other.run.role == "random" for other in others):
+        random_rows = one.run.rule.get("keep") == "random"
+        if one.run.role == "run" and not random_rows and not any(other.run and other.run.role == "random" for other in others):
             st.caption("No random control was run: a filter that does not beat random rows is worth nothing.")
         if ready:
             ids = [one.run_id, *(other.run_id for other in ready)]

@@ -42,15 +42,15 @@ def follow() -> None:
 
 def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Preflight) -> tuple[str, ...]:
     """The roles that run beside it, each a box to tick; `own` is what the run itself takes."""
-    by_chance = saved.rule.keep == "random"
-    asked = state.values(state.ALSO) or ([] if by_chance else ["random"])
+    random_rows = saved.rule.keep == "random"
+    asked = state.values(state.ALSO) or ([] if random_rows else ["random"])
     wanted = tuple(role for role in BESIDE if role in asked and (role != "unguided" or settings.guidance != 0))
     with st.container(border=True):
         st.html('<div style="font-size:.88rem;opacity:.7">Also run, one behind the other, to be compared with it</div>')
         with st.container(horizontal=True, gap="medium"):
             for role, (words, why) in BESIDE.items():
                 off = role == "unguided" and settings.guidance == 0
-                help = "Guidance is off already." if off else OTHER_DRAW if by_chance and role == "random" else why
+                help = "Guidance is off already." if off else OTHER_DRAW if random_rows and role == "random" else why
                 key = state.mirror(f"train-also-{role}", role in wanted)
                 changed = state.changed(key, lambda on, role=role: _tick(wanted, role, on))  # type: ignore[misc]
                 st.checkbox(words, key=key, on_change=changed, disabled=off, help=help, width="content")

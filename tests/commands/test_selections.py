@@ -42,6 +42,7 @@ def test_select_saves_a_version(demo, table):
         (["--value", "0.1"], Rule("highest", value=0.1)),
         (["--by", "turns"], Rule("highest", "turns")),
         (["--low", "0.05"], Rule("range", low=0.05)),
+        (["--strata", "length"], Rule("stratified", strata="length")),
         (["--count", "4"], Rule("random", count=4)),
         (["--keep", "random", "--seed", "3", "--count", "4"], Rule("random", count=4, seed=3)),
         (
@@ -74,8 +75,9 @@ def test_a_partly_scored_set_says_how_many_rows_take_part(workspace):
     assert by_turns.stderr == "" and json.loads(by_turns.stdout)["kept"] == 32
 
 
-def test_a_set_without_scores_is_to_be_scored_first(small, capsys, monkeypatch):
-    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "select", "small", "--as", "best")
+def test_a_set_without_scores_gives_random_rows_and_is_to_be_scored_for_others(small, capsys, monkeypatch):
+    assert deft(small, "select", "small", "--as", "some", "--count", "3")["rule"] == "random 3 rows of those with characters_chosen"
+    code, err = failing(capsys, monkeypatch, "--workspace", small.root, "select", "small", "--as", "best", "--keep", "highest")
     assert code == 1
     assert "'small' has no scores yet" in err and "deft score small" in err
     assert deft(small, "select", "small", "--as", "long", "--by", "characters_chosen", "--count", "3")["kept"] == 3

@@ -51,6 +51,21 @@ def test_places_are_told_when_asked_for(scored: Workspace, view: View) -> None:
     assert set(table(app)["place"]) == {"uncertain"}
 
 
+@pytest.mark.parametrize("keep", ["", "random"])
+def test_places_beside_random_rows_are_those_of_the_highest(scored: Workspace, view: View, keep: str) -> None:
+    app = opened("explore", places="1", count="6", keep=keep)
+    uncertain = [row for row, share in shares(view, Rule("highest", count=6), 6).items() if 0.05 < share < 0.95]
+    assert metric(app, "place uncertain") == str(len(uncertain)) and not app.error
+    assert "highest 6 rows by reward_chosen" in " ".join(one.value for one in app.caption).replace("\\", "")
+
+
+def test_places_by_a_range_without_a_word_for_it(scored: Workspace, view: View) -> None:
+    rewards = light_table(view).query("split == 'train'")["reward_chosen"]
+    inside = int((rewards >= 0.1).sum())
+    uncertain = [row for row, share in shares(view, Rule("range", low=0.1), inside).items() if 0.05 < share < 0.95]
+    assert metric(opened("explore", places="1", low="0.1"), "place uncertain") == str(len(uncertain))
+
+
 def test_a_link_to_uncertain_rows_tells_places_by_the_rule_it_names(scored: Workspace, view: View) -> None:
     app = opened("explore", filter='is ["uncertain"] place', keep="lowest", by="reward_margin", count="10", sort="-kept_probability")
     expected = shares(view, Rule("lowest", by="reward_margin", count=10), 10)
@@ -71,8 +86,8 @@ def test_a_flipped_row_has_the_place_of_its_other_answer(scored: Workspace, view
     assert np.allclose(shown["±"], reach)
 
 
-def test_a_rule_by_chance_has_no_places_and_says_so(scored: Workspace) -> None:
-    app = opened("explore", places="1", keep="random")
+def test_a_rule_by_strata_has_no_places_and_says_so(scored: Workspace) -> None:
+    app = opened("explore", places="1", keep="stratified")
     assert metric(app, "place uncertain") == "–"
     assert any("d decides the places of no other rule" in one.value for one in app.caption)
     waiting = opened("explore", places="1", where="turns > 1")

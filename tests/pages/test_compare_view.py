@@ -48,7 +48,7 @@ def test_the_run_stands_before_its_control_whatever_the_order_of_the_address(gro
     html = table(app)
     assert not app.error and html.index(">mine<") < html.index(">control<") < html.index(">base<")
     words = " ".join(one.value for one in app.markdown).replace("\\", "")
-    assert "random of the same size" in words and "accuracy_implicit +25.0 points" in words
+    assert "one draw of as many random rows" in words and "accuracy_implicit +25.0 points" in words
 
 
 def test_every_figure_has_its_interval_and_its_paired_difference(group: Workspace) -> None:

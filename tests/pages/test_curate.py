@@ -196,12 +196,19 @@ def test_random_rows_of_the_same_size_are_one_click_away(scored: Workspace) -> N
 # the tabs
 
 
+@pytest.mark.parametrize("keep", ["highest", "random"])
 @pytest.mark.parametrize("tab", TABS)
-def test_every_tab_opens(scored: Workspace, tab: str) -> None:
+def test_every_tab_opens(scored: Workspace, tab: str, keep: str) -> None:
     saved(scored, "best", Rule("highest", count=5))
     overrides.append(scored, "demo", "drop", selections.kept_rows(scored, "best")["id"][:2])
-    app = opened("curate", keep="highest", tab=tab, fraction="0.25")
+    app = opened("curate", keep=keep, tab=tab, fraction="0.25")
     assert not app.error and address(app, "tab") == [tab]
+
+
+def test_the_first_tab_is_that_of_the_kept_rows_where_there_is_no_cut(scored: Workspace) -> None:
+    for settings, tab in (({}, "Kept"), ({"keep": "highest"}, "Borderline"), ({"strata": "length"}, "Kept")):
+        app = opened("curate", **settings)
+        assert next(one for one in app.button_group if str(one.key).startswith("widget-tab")).value == tab
 
 
 def test_the_rows_next_to_the_cut(scored: Workspace) -> None:
@@ -319,8 +326,10 @@ def test_a_damaged_version_is_named_and_can_be_deleted(scored: Workspace) -> Non
 
 def test_rows_without_scores_are_kept_by_other_columns(workspace: Workspace) -> None:
     write_dataset(workspace, "plain", preferences(40))
-    app = opened("curate", keep="highest", count="5")
-    assert "no rewards yet" in app.info[0].value and metric(app, "kept") == "5"
+    for settings in ({}, {"keep": "highest"}):
+        app = opened("curate", count="5", **settings)
+        assert "no rewards yet" in app.info[0].value and metric(app, "kept") == "5"
+        assert widget(app, "selectbox", "by").value == "characters_chosen"
     lengths = table(workspace, "plain").query("split == 'train'")["characters_chosen"].sort_values(ascending=False)
     for tab in TABS:
         app = opened("curate", keep="highest", count="5", tab=tab)

@@ -15,7 +15,7 @@ from tests.pages.test_decide import captions, pressed
 
 @pytest.fixture
 def sides(scored: Workspace) -> tuple[list[str], list[str]]:
-    """Ids of training rows that the usual rule keeps, and of some that it drops."""
+    """Ids of training rows that the rule of the highest keeps, and of some that it drops."""
     table = light_table(open_view(scored, "demo"))
     mask = kept(table, Rule("highest"))
     return table["id"][mask].tolist(), table["id"][~mask & (table["split"] == "train")].tolist()

@@ -179,7 +179,7 @@ def test_texts_of_a_run_are_never_read_as_html_or_markdown(workspace: Workspace,
 
 def test_a_finished_run_has_its_verdict_on_top(group: list[Path]) -> None:
     app = opened("runs", run="best")
-    assert "Better than random of the same size: accuracy_implicit +" in words(app) and "prompts)" in words(app)
+    assert "Better than one draw of as many random rows: accuracy_implicit +" in words(app) and "prompts)" in words(app)
     press(app, "Compare with random control")
     assert address(app, "compare") == ["best", "control"]
 

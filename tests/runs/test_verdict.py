@@ -24,7 +24,7 @@ def test_better_than_random_is_said_with_its_interval_and_what_it_cost():
     found = beside((-0.031, -0.058, -0.004), perplexity_neutral=(20.2, 20.0, (-0.2, -0.3, -0.1)))
     # the table has the control minus the run: turned round, -0.031 [-0.058, -0.004] is +3.1 [0.4, 5.8] points; 20.2 / 20 - 1 = 1 %
     assert verdict.words(found, ROLES) == (
-        "Better than random of the same size: accuracy_implicit +3.1 points, 95 % interval 0.4 to 5.8 (64 prompts); "
+        "Better than one draw of as many random rows: accuracy_implicit +3.1 points, 95 % interval 0.4 to 5.8 (64 prompts); "
         "perplexity on neutral text +1.0 %."
     )
     assert [(one.state, one.other, one.role) for one in verdict.beside_others(found, ROLES)] == [("better", "control", "random")]
@@ -33,7 +33,8 @@ def test_better_than_random_is_said_with_its_interval_and_what_it_cost():
 def test_an_interval_that_holds_0_is_no_difference_beyond_chance():
     found = beside((-0.01, -0.04, 0.02), perplexity_neutral=(19.8, 20.0, (0.2, -0.1, 0.5)))
     assert verdict.words(found, ROLES) == (
-        "No difference beyond chance from random of the same size: accuracy_implicit +1.0 points, 95 % interval -2.0 to 4.0 (64 prompts); "
+        "No difference beyond chance from one draw of as many random rows: accuracy_implicit +1.0 points, "
+        "95 % interval -2.0 to 4.0 (64 prompts); "
         "perplexity on neutral text -1.0 %, no difference beyond chance."
     )
 
@@ -41,7 +42,7 @@ def test_an_interval_that_holds_0_is_no_difference_beyond_chance():
 def test_worse_is_said_and_other_figures_follow_where_they_are_beyond_chance():
     found = beside((0.05, 0.02, 0.08), margin=(0.1, 0.3, (0.2, 0.1, 0.3)), win_rate=(0.5, 0.51, (0.01, -0.1, 0.1)))
     assert verdict.words(found, ROLES) == (
-        "Worse than random of the same size: accuracy_implicit -5.0 points, 95 % interval -8.0 to -2.0 (64 prompts); "
+        "Worse than one draw of as many random rows: accuracy_implicit -5.0 points, 95 % interval -8.0 to -2.0 (64 prompts); "
         "margin -0.2, 95 % interval -0.3 to -0.1."
     )
 
