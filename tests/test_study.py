@@ -179,6 +179,7 @@ def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, 
         for number, of_rows in enumerate(values):
             part = "exploratory" if name in ("highest-guided", "middle", "highest-10") else "primary"
             one = {"name": f"{name}-{number}", "part": part, "arm": name, "number": number, "dataset": "hh"}
+            one["evaluation"] = {"generalisation": {"kl": {"tuned": {"value": 0.1 * number}}}}
             (tmp_path / f"{name}-{number}.json").write_text(json.dumps(one))
             pd.DataFrame({"id": ["a", "b"], "accuracy_implicit": of_rows}).to_parquet(tmp_path / f"{name}-{number}.parquet")
     found = tables.exploratory().set_index("arm")
@@ -191,6 +192,7 @@ def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, 
     # two guided runs and the two of their numbers; middle 0.5 above the one random run: (1 + 0) / (1 + 1)
     assert found["runs"].to_dict() == {"middle": "1, 1", "highest-guided": "2, 2"}
     assert found["means"].to_dict() == {"middle": "0.5000, 0.0000", "highest-guided": "0.5000, 0.2500"}
+    assert found["KL"].to_dict() == {"middle": "0.000, 0.000", "highest-guided": "0.050, 0.050"}  # of runs 0 and 1: (0 + 0.1) / 2
     assert found["rank p"].to_dict() == {"middle": "0.500", "highest-guided": ""}
     # never 0 or below in 10,000 draws: 1 / 10,000, times 2; 0 in a quarter of them: twice 0.25, then times 1
     assert found["p (Holm)"]["middle"] == "< 0.001"

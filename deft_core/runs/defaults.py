@@ -5,7 +5,7 @@ what learns   all weights where that takes at most 80 % of the device's memory; 
 epochs        as many as make 60 steps, at least one and at most three
 lr            all weights: 5e-6 below a billion parameters, else 1e-6; LoRA twenty times that
 evaluation    64 held-out prompts on a CPU, 256 on a GPU
-guidance      off: in our study it added nothing
+guidance      off: our study could not tell that it adds anything
 """
 
 from __future__ import annotations

@@ -85,6 +85,12 @@ def arm(name: str, metric: str, ids: list[str]) -> Values:
     return np.stack([one.loc[ids].to_numpy(np.float64) for one in found])
 
 
+def kl(name: str) -> Values:
+    """[runs] of an arm, to the base on held-out chosen answers, in nats a token."""
+    own = sorted((one for one in runs("primary", "exploratory") if one["arm"] == name), key=lambda one: int(one["number"]))
+    return np.array([figure(one, "generalisation", "kl") for one in own])
+
+
 def heldout(dataset: str) -> pd.DataFrame:
     """id and conversation (a number) of the held-out rows, in one order."""
     return pd.read_parquet(RESULTS / f"heldout-{dataset}.parquet")
@@ -273,6 +279,7 @@ def exploratory() -> pd.DataFrame:
                 "against": against,
                 "runs": f"{len(a)}, {len(b)}",
                 "means": f"{a.mean():.4f}, {b.mean():.4f}",
+                "KL": f"{kl(name)[: len(a)].mean():.3f}, {kl(against)[: len(b)].mean():.3f}",
                 "accuracy_implicit": interval(found, 0.95),
                 "rank p": f"{rank_p(float(a.mean()), b.mean(1), found.value > 0):.3f}" if name in RANKED else "",
             }

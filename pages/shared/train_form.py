@@ -36,8 +36,8 @@ GUIDANCE_WORDS = {
     "weight": "Also rewards chosen answers for leaning towards the tokens that people preferred. It has no bound: watch R and KL.",
 }
 WHY_OFF = (
-    "Off to begin with: in [our study](study) runs with guidance were no more often right on held-out rows than the same runs without it, "
-    "beyond what chance does, and ended further from the base model."
+    "Off to begin with: [our study](study) has a few pairs of runs with and without it on the same rows. They could not tell that it "
+    "makes a model right more often on held-out rows; with it, each ended further from its base."
 )
 RANKS = (0, 4, 8, 16, 32, 64)
 WITH_BETA = ("dpo", "ipo", "simpo")

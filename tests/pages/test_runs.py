@@ -205,6 +205,15 @@ def test_a_run_without_a_control_says_what_that_means(group: list[Path]) -> None
     assert "No random control" not in words(opened("runs", run="best"))
 
 
+def test_a_rule_of_a_later_version_is_not_told_as_another(group: list[Path]) -> None:
+    about = read_json(group[0] / "run.json")
+    for rule, after in ((about["rule"], ": highest 5 % by reward_chosen"), ({"keep": "wisest"}, "")):
+        write_json(group[0] / "run.json", about | {"rule": rule})
+        (link,) = [one.proto for one in opened("runs", run="best").get("page_link") if one.proto.label.startswith("selection")]
+        assert link.label.replace("\\", "") == f"selection {about['selection']}@{about['version']}{after}"
+        assert ("keep=" in link.query_string) == bool(after)
+
+
 def test_a_run_that_failed_says_why_and_is_resumed(group: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch, "resume")
     app = opened("runs", run="old")

@@ -177,6 +177,7 @@ def test_a_control_of_random_rows_is_another_draw(workspace):
     for number, rule in enumerate([Rule("random", fraction=0.2, seed=3), Rule("stratified", fraction=0.2, within="random", seed=3)], 1):
         select(workspace, rule=rule)
         parent = prepare(workspace, f"best@{number}", Settings())
+        assert parent.scoring_seconds == (None if rule.keep == "random" else 50.0)  # which random rows do without
         before, same, after = (prepare_control(workspace, parent.run_id, seed=seed) for seed in (2, 3, 4))
         assert [control.rule["seed"] for control in (before, same, after)] == [2, 4, 5]
         drawn = selection.kept(table, Rule("random", count=parent.rows, seed=4))
