@@ -142,7 +142,8 @@ def _tabs(picked: Picked) -> None:
         state.put(state.TAB, tab or chosen)
         state.put(state.PAGE)
 
-    st.segmented_control("Rows", names, key=key, format_func=label, label_visibility="collapsed", on_change=state.changed(key, opened))
+    more = {"format_func": label, "label_visibility": "collapsed", "on_change": state.changed(key, opened)}
+    st.segmented_control("Rows", names, default=chosen, key=key, **more)  # type: ignore[call-overload]
     with st.container():  # in which a row that is read can stand first
         TABS[chosen](picked)
 

@@ -35,6 +35,7 @@ def body(frame: Frame) -> None:
         st.segmented_control(
             "Panel",
             list(PANELS),
+            default=chosen,
             key=key,
             label_visibility="collapsed",
             on_change=state.changed(key, lambda panel: state.put(state.PANEL, panel or chosen)),

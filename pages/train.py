@@ -76,7 +76,7 @@ def _version(frame: Frame, saved: list[Saved]) -> Saved:
 
     key = state.mirror("train-reference", wanted)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Train on", offered, key=key, on_change=state.changed(key, changed), width=280)
+        st.selectbox("Train on", offered, offered.index(wanted), key=key, on_change=state.changed(key, changed), width=280)
         if wanted in by_reference:
             one = by_reference[wanted]
             st.caption(widgets.plain(f"{words(one.rule)}; {widgets.count(one.kept, 'row')}" + (f"; {one.note}" if one.note else "")))

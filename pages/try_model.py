@@ -60,6 +60,7 @@ def _runs(there: list[Listed], chosen: list[Listed]) -> None:
     st.multiselect(
         "Beside the base model",
         list(names),
+        [one.run_id for one in chosen],
         key=key,
         on_change=changed,
         format_func=names.__getitem__,

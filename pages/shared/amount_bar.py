@@ -34,7 +34,9 @@ def _amount(picked: Picked) -> None:
 
     changed = state.changed(key, lambda unit: rule_bar.change(rule, **_same(picked, unit or current)))
     with choice:
-        st.segmented_control("amount by", units, key=key, format_func=UNITS.__getitem__, on_change=changed, label_visibility="collapsed")
+        st.segmented_control(
+            "amount by", units, default=current, key=key, format_func=UNITS.__getitem__, on_change=changed, label_visibility="collapsed"
+        )
     if current == "fraction":
         both: dict[str, Any] = {"low": 0.1, "high": 100.0, "step": 0.1, "value": 100 * float(rule.fraction or 0), "format": "%g %%"}
         _slider(slider, "fraction", lambda percent: rule_bar.change(rule, fraction=round(percent / 100, 8)), **both)
@@ -65,12 +67,12 @@ def _range(picked: Picked) -> None:
     open_number: dict[str, Any] = {"low": None, "high": None, "step": step, "format": NUMBER}
     _number(low, "low", lambda value: put(value, ends[1]), value=ends[0], **open_number)
     _number(high, "high", lambda value: put(ends[0], value), value=ends[1], **open_number)
-    shown = tuple(min(max(float(end), first), last) for end in ends)
+    shown = (min(max(float(ends[0]), first), last), min(max(float(ends[1]), first), last))
     key = state.mirror("range-slider", shown, first, last)
     with slider:
         st.slider(
             "range",
-            *(first, last),
+            *(first, last, shown),
             step=step,
             format=NUMBER,
             key=key,
@@ -80,17 +82,19 @@ def _range(picked: Picked) -> None:
 
 
 def _slider(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
-    key = state.mirror(f"{name}-slider", min(max(value, low), high), low, high, step)
+    value = min(max(value, low), high)
+    key = state.mirror(f"{name}-slider", value, low, high, step)
     changed = state.changed(key, put)
-    place.slider(name, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
+    place.slider(name, low, high, value, step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _number(place: Any, name: str, put: Callable[[Any], None], *, low: Any, high: Any, step: Any, value: Any, format: str) -> None:
-    key = state.mirror(f"{name}-number", value if low is None else min(max(value, low), high))
+    value = value if low is None else min(max(value, low), high)
+    key = state.mirror(f"{name}-number", value)
     label = f"{UNITS.get(name, name)}{', %' if name == 'fraction' else ''}"
     format = "%g" if name == "fraction" else format
     changed = state.changed(key, put)
-    place.number_input(label, low, high, step=step, format=format, key=key, on_change=changed, label_visibility="collapsed")
+    place.number_input(label, low, high, value, step, format=format, key=key, on_change=changed, label_visibility="collapsed")
 
 
 def _same(picked: Picked, unit: str) -> dict[str, Any]:
@@ -128,7 +132,11 @@ def _by_chance(picked: Picked) -> None:
     if rule.keep == "stratified":
         for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
             key = state.mirror(name, getattr(rule, name))
-            place.selectbox(label, options, key=key, on_change=state.changed(key, partial(_turn, rule, name)))
+            place.selectbox(
+                label, options, list(options).index(getattr(rule, name)), key=key, on_change=state.changed(key, partial(_turn, rule, name))
+            )
     if rule.by_chance:
         key = state.mirror("seed", rule.seed)
-        seed.number_input("seed", step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number))))
+        seed.number_input(
+            "seed", value=rule.seed, step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number)))
+        )

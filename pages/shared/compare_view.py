@@ -165,7 +165,7 @@ def _controls(steps: int) -> tuple[str, int]:
         key = state.mirror(state.ACROSS, by)
         changed = state.changed(key, lambda chosen: state.put(state.ACROSS, chosen or by))
         more = {"format_func": compare_charts.ACROSS.__getitem__, "help": ACROSS_HELP}
-        st.segmented_control("Over", list(compare_charts.ACROSS), key=key, on_change=changed, **more)  # type: ignore[call-overload]
+        st.segmented_control("Over", list(compare_charts.ACROSS), default=by, key=key, on_change=changed, **more)  # type: ignore[call-overload]
     asked = int(state.value(state.SPAN, "0")) if state.value(state.SPAN, "0").isdecimal() else 0
     span = asked if asked in spans else usual
     with controls:
@@ -173,6 +173,7 @@ def _controls(steps: int) -> tuple[str, int]:
         st.select_slider(
             "Smoothing of the loss",
             spans,
+            span,
             key=key,
             format_func=lambda one: "none" if one == 1 else f"about {one:,} steps",
             on_change=state.changed(key, lambda one: state.put(state.SPAN, one)),

@@ -45,7 +45,7 @@ def _sample(picked: Picked, side: Mask) -> tuple[str, ...]:
 def _pick_texts(column: str) -> None:
     key = state.mirror("texts", column)
     changed = state.changed(key, lambda chosen: state.put(state.TEXTS, chosen or column))
-    st.segmented_control("Words of", list(TEXTS), key=key, format_func=TEXTS.__getitem__, on_change=changed)
+    st.segmented_control("Words of", list(TEXTS), default=column, key=key, format_func=TEXTS.__getitem__, on_change=changed)
 
 
 def _words(found: pd.DataFrame) -> None:

@@ -47,7 +47,7 @@ def chips() -> None:
     key = state.mirror(f"chips-{len(waiting())}", texts)  # Streamlit knows options by their labels: another widget where these change
     changed = state.changed(key, lambda left: state.set_filters([from_text(text) for text in left]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.multiselect("Filters", texts, key=key, on_change=changed, format_func=labels.__getitem__, wrap=True)
+        st.multiselect("Filters", texts, texts, key=key, on_change=changed, format_func=labels.__getitem__, wrap=True)
         st.button("clear", icon=":material/filter_alt_off:", on_click=state.set_filters, args=([],), width="content")
         with st.popover("link", icon=":material/link:", width="content"):
             st.caption("The address of this view: the same filters, charts and row for whoever opens it.")

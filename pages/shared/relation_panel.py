@@ -27,7 +27,12 @@ VIEWS = {
 def draw_relations(look: Look) -> None:
     """Everything here is about all rows: the filters narrow nothing."""
     key = state.mirror("relations", bool(state.value(state.RELATIONS)))
-    st.toggle("Column relations", key=key, on_change=state.changed(key, lambda on: state.put(state.RELATIONS, "open" if on else "")))
+    st.toggle(
+        "Column relations",
+        bool(state.value(state.RELATIONS)),
+        key=key,
+        on_change=state.changed(key, lambda on: state.put(state.RELATIONS, "open" if on else "")),
+    )
     if not state.value(state.RELATIONS):
         return
     found = resources.relations(look.version, tuple(look.named("number")), look.table)
@@ -45,11 +50,13 @@ def _matrix(found: Relations) -> None:
     asked = [name for name in state.values(state.RELATED) if name in telling] or telling[:SHOWN]
     picked = state.mirror("related", asked)
     changed = state.changed(picked, lambda names: state.put(state.RELATED, *names))
-    st.multiselect("Columns", telling, key=picked, on_change=changed, wrap=True)
-    seen = state.mirror("relation", state.value(state.RELATION) if state.value(state.RELATION) in VIEWS else "correlation")
+    st.multiselect("Columns", telling, asked, key=picked, on_change=changed, wrap=True)
+    view = state.value(state.RELATION) if state.value(state.RELATION) in VIEWS else "correlation"
+    seen = state.mirror("relation", view)
     shown = st.segmented_control(
         "Show",
         list(VIEWS),
+        default=view,
         key=seen,
         required=True,
         format_func=VIEWS.__getitem__,

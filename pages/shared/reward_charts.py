@@ -65,7 +65,7 @@ def draw_more(look: Look) -> None:
                     brushing.histogram(look, {"mean": name}, name, charts.title(name))
     key = state.mirror("charts", shown)
     changed = state.changed(key, lambda chosen: state.put(state.CHARTS, *(chosen or [NO_CHARTS])))
-    st.multiselect("More charts", offered, key=key, on_change=changed, wrap=True)
+    st.multiselect("More charts", offered, shown, key=key, on_change=changed, wrap=True)
 
 
 def _same(look: Look, name: str) -> str:

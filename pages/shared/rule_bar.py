@@ -110,7 +110,7 @@ def _where(rule: Rule) -> None:
         change(rule, where=sql)
 
     example = "all training rows; or SQL, e.g. tokens_chosen > 20"
-    st.text_input("of the rows where", key=key, on_change=state.changed(key, changed), placeholder=example)
+    st.text_input("of the rows where", rule.where, key=key, on_change=state.changed(key, changed), placeholder=example)
 
 
 def waiting(rule: Rule) -> bool:

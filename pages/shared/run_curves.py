@@ -37,6 +37,7 @@ def _controls(of: int) -> View:
         st.select_slider(
             "Smoothing",
             spans,
+            span,
             key=key,
             format_func=lambda span: "none" if span == 1 else f"about {span:,} steps",
             on_change=state.changed(key, lambda span: state.put(state.SPAN, span)),
@@ -50,13 +51,19 @@ def _controls(of: int) -> View:
                 "Steps",
                 0,
                 of,
+                (low, high),
                 key=key,
                 on_change=state.changed(key, lambda ends: state.put(state.STEPS, "" if ends == (0, of) else f"{ends[0]}-{ends[1]}")),
                 help="A part of a long run, with all its detail. Drag in a chart to zoom, click twice to come back.",
             )
     with log:
         key = state.mirror(state.LOG, bool(state.value(state.LOG)))
-        st.toggle("Log scale", key=key, on_change=state.changed(key, lambda on: state.put(state.LOG, "on" if on else "")))
+        st.toggle(
+            "Log scale",
+            bool(state.value(state.LOG)),
+            key=key,
+            on_change=state.changed(key, lambda on: state.put(state.LOG, "on" if on else "")),
+        )
     whole = (low, high) == (0, of)
     return View(span, bool(state.value(state.LOG)), -np.inf if whole else low, np.inf if whole else high)
 

@@ -27,6 +27,7 @@ def draw(folder: Path, curves: Curves) -> None:
         st.select_slider(
             "at step",
             steps,
+            shown,
             key=key,
             format_func=lambda step: f"{step:,}",
             on_change=state.changed(key, lambda step: state.put(state.SAMPLES_AT, "" if step == newest else step)),

@@ -157,18 +157,18 @@ def refused() -> DeftError | None:
 
 
 def mirror(name: str, current: Any, *about: object) -> str:
-    """The key of the widget that shows `name`, set to what it is to show; `about`: the settings that make it another widget.
+    """The key of the widget that shows `name`; `about`: the settings that make it another widget.
 
+    `current` is what the widget is to be given as its default. It is not set in the session: a browser hears of that once, and where
+    the run that says so is overtaken by another it never does; it would then show something else and send it as somebody's choice.
     A value that does not come from the widget itself makes it another one too: until a browser has the new one, its messages (also those
     it sends by itself while something runs) repeat what the old one showed, which is then no change of the new one. See `changed`.
     """
     shown: dict[str, tuple[Any, ...]] = st.session_state.setdefault(_SHOWN, {})
     key = renewed_key(f"widget-{name}")
-    if key in st.session_state and not (_alike(st.session_state[key], current) and shown.get(key, about)[1:] == about):
+    if key in shown and not (key in st.session_state and _alike(st.session_state[key], current) and shown[key][1:] == about):
         renew(f"widget-{name}")
         key = renewed_key(f"widget-{name}")
-    if key not in st.session_state:  # else it stays as it is: somebody may be typing into it
-        st.session_state[key] = current
     shown[key] = (current, *about)
     return key
 

@@ -152,7 +152,7 @@ def _choice(
 ) -> None:
     key = state.mirror(state.TRAIN[name], current)
     changed = state.changed(key, lambda chosen: put_one(**{name: chosen}))
-    st.selectbox(label, options, key=key, format_func=words, on_change=changed, help=help)
+    st.selectbox(label, options, options.index(current), key=key, format_func=words, on_change=changed, help=help)
 
 
 def _number(
@@ -160,7 +160,7 @@ def _number(
 ) -> None:
     key = state.mirror(state.TRAIN[name], value)
     changed = state.changed(key, lambda number: None if number is None else put_one(**{name: number}))
-    st.number_input(label, min_value=low, step=step, format=format, key=key, on_change=changed, help=help or None)
+    st.number_input(label, low, value=type(low)(value), step=step, format=format, key=key, on_change=changed, help=help or None)
 
 
 def _guidance(settings: Settings, put_one: Callable[..., None]) -> None:
@@ -171,7 +171,7 @@ def _guidance(settings: Settings, put_one: Callable[..., None]) -> None:
         put_one(guidance={"off": 0.0, "auto": None, "weight": 1.0}[chosen or mode])
 
     choice, weight = st.columns(2, gap="small", vertical_alignment="bottom")
-    choice.segmented_control("Guidance", GUIDANCE, key=key, on_change=state.changed(key, changed), help=WHY_OFF)
+    choice.segmented_control("Guidance", GUIDANCE, default=mode, key=key, on_change=state.changed(key, changed), help=WHY_OFF)
     if mode == "weight":
         assert settings.guidance is not None  # else it were auto
         with weight:
@@ -192,7 +192,7 @@ def _length(known: Facts, settings: Settings, put_one: Callable[..., None]) -> N
             put_one(steps=None, epochs=float(f"{steps / an_epoch:.3g}"))
 
     choice, number = st.columns(2, gap="small", vertical_alignment="bottom")
-    choice.segmented_control("Train for", ("epochs", "steps"), key=key, on_change=state.changed(key, changed))
+    choice.segmented_control("Train for", ("epochs", "steps"), default=unit, key=key, on_change=state.changed(key, changed))
     with number:
         if unit == "epochs":
             _number("Epochs", "epochs", float(settings.epochs), put_one, low=0.01, step=1.0, format="%g")
@@ -247,7 +247,8 @@ def _more(settings: Settings, put_one: Callable[..., None]) -> None:
             _number("Tokens an answer", "new_tokens", settings.new_tokens, put_one, low=1, step=16, help="The most in an evaluation.")
         key = state.mirror("train-checkpointing", settings.gradient_checkpointing)
         changed = state.changed(key, lambda on: put_one(gradient_checkpointing=on))
-        st.toggle("Compute activations again in the backward pass (less memory, about a third more time)", key=key, on_change=changed)
+        words = "Compute activations again in the backward pass (less memory, about a third more time)"
+        st.toggle(words, settings.gradient_checkpointing, key=key, on_change=changed)
         for name, value in hidden.items():
             st.text(f"{name.replace('_', ' ')}: {value}")
         st.button("Start with the usual settings", on_click=clear)

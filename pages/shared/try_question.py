@@ -85,7 +85,7 @@ def _text(label: str, name: str, row: str, own: str, *, height: int, placeholder
     shown = own if typed is None else typed
     key = state.mirror(name, shown, row)
     changed = state.changed(key, lambda text: state.remember(name, text))
-    return str(st.text_area(label, key=key, on_change=changed, height=height, placeholder=placeholder) or "")
+    return str(st.text_area(label, shown, key=key, on_change=changed, height=height, placeholder=placeholder) or "")
 
 
 def _settings() -> tuple[float, int, int]:
@@ -114,5 +114,5 @@ N = TypeVar("N", int, float)
 def _input(label: str, name: str, current: N, least: N, most: N, step: N, help: str) -> N:
     key = state.mirror(name, current)
     changed = state.changed(key, lambda value: state.put(name, f"{value:g}" if isinstance(value, float) else value))
-    value: N = st.number_input(label, min_value=least, max_value=most, step=step, key=key, on_change=changed, help=help, width=WIDTH)
+    value: N = st.number_input(label, least, most, current, step, key=key, on_change=changed, help=help, width=WIDTH)
     return value

@@ -58,6 +58,7 @@ def _settings(counted: Counted, change: Change) -> None:
         st.number_input(
             "Smooth by",
             min_value=0.0,
+            value=change.smooth,
             step=1.0,
             key=key,
             on_change=state.changed(key, lambda number: state.put(state.SMOOTH, f"{number or 0:g}")),
@@ -80,7 +81,7 @@ def _pairs(counted: Counted) -> pd.DataFrame:
 def _several(label: str, name: str, options: list[str], chosen: list[str], **more: object) -> None:
     key = state.mirror(name, chosen)
     changed = {"key": key, "on_change": state.changed(key, lambda chosen: state.put(name, *chosen))}
-    st.multiselect(label, options, wrap=True, **changed, **more)  # type: ignore[call-overload]
+    st.multiselect(label, options, chosen, wrap=True, **changed, **more)  # type: ignore[call-overload]
 
 
 def _tokens(counted: Counted, chosen: list[str]) -> None:

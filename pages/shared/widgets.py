@@ -90,13 +90,15 @@ def pick(
     """A drop-down whose choice stands in the address under `name`."""
     key = state.mirror(name, current)
     changed = state.changed(key, on_change or (lambda chosen: state.put(name, chosen)))
-    st.selectbox(label, options, key=key, on_change=changed, **more)  # type: ignore[call-overload]
+    st.selectbox(label, options, options.index(current), key=key, on_change=changed, **more)  # type: ignore[call-overload]
 
 
 def entry(label: str, name: str, placeholder: str) -> None:
     """A line of text that stands in the address under `name`."""
     key = state.mirror(name, state.value(name))
-    st.text_input(label, key=key, on_change=state.changed(key, lambda text: state.put(name, text.strip())), placeholder=placeholder)
+    st.text_input(
+        label, state.value(name), key=key, on_change=state.changed(key, lambda text: state.put(name, text.strip())), placeholder=placeholder
+    )
 
 
 def figures_table(rows: pd.DataFrame) -> None:

@@ -187,6 +187,8 @@ def stop(page: Page, workspace: Workspace, control: Run) -> int:
     """The control, whose turn comes once the run has finished; the step it got to."""
     expect(page.get_by_role("button", name="random control: running")).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="random control: running").click()
+    expect(page.get_by_role("heading", name=control.name, exact=True)).to_be_visible()
+    still(page)  # the charts of the run before it are gone
     curves_are_those_of(page, workspace, control, at_least=1)
     stop_button(page).click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=LONG)

@@ -3,7 +3,7 @@
 import pytest
 
 from deft_core.cost import ModelSize
-from deft_core.runs.defaults import usual
+from deft_core.runs.defaults import rate, usual
 from deft_core.runs.device import Device
 from tests.runs.test_preflight import CPU, GPU, known
 
@@ -12,8 +12,17 @@ LARGE = ModelSize(parameters=8_000_000_000, layers=32, hidden=4096, vocabulary=1
 
 def test_a_small_model_learns_with_all_its_weights():
     settings = usual(known(), CPU)
-    assert (settings.lora_rank, settings.lr, settings.guidance, settings.eval_rows) == (0, 5e-6, 0.0, 64)
+    assert (settings.lora_rank, settings.lr, settings.guidance, settings.eval_rows) == (0, 2e-5, 0.0, 64)
     assert usual(known(), GPU).eval_rows == 256
+
+
+@pytest.mark.parametrize(
+    ("millions", "all_weights", "adapters"), [(200, 2e-5, None), (201, None, None), (999, None, None), (1000, 1e-6, 2e-5)]
+)
+def test_learning_rates_are_those_of_the_size(millions, all_weights, adapters):
+    size = ModelSize(parameters=millions * 1_000_000, layers=2, hidden=8, vocabulary=100)
+    assert (rate(known(size=size), False), rate(known(size=size), True)) == (all_weights, adapters)  # None: 5e-6 and 1e-4
+    assert (rate(known(size=None), False), rate(known(size=None), True)) == (None, None)
 
 
 def test_a_large_one_with_adapters_and_smaller_steps():
