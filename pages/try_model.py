@@ -55,12 +55,13 @@ def _runs(there: list[Listed], chosen: list[Listed]) -> None:
         st.page_link(page("train.py"), label="Train one", icon=":material/model_training:")
         return
     names = {one.run_id: f"{one.name} ({one.run_id})" for one in there}
-    key = state.mirror("try-runs", [one.run_id for one in chosen])
+    picked = [one.run_id for one in chosen]
+    key = state.mirror("try-runs", picked)
     changed = state.changed(key, lambda ids: state.put(state.TRY, *(ids or [try_resources.NONE])))
     st.multiselect(
         "Beside the base model",
         list(names),
-        [one.run_id for one in chosen],
+        picked,
         key=key,
         on_change=changed,
         format_func=names.__getitem__,

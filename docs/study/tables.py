@@ -279,7 +279,7 @@ def exploratory() -> pd.DataFrame:
                 "against": against,
                 "runs": f"{len(a)}, {len(b)}",
                 "means": f"{a.mean():.4f}, {b.mean():.4f}",
-                "KL": f"{kl(name)[: len(a)].mean():.3f}, {kl(against)[: len(b)].mean():.3f}",
+                "KL": f"{kl(name).mean():.3f}, {kl(against)[: len(b)].mean():.3f}",
                 "accuracy_implicit": interval(found, 0.95),
                 "rank p": f"{rank_p(float(a.mean()), b.mean(1), found.value > 0):.3f}" if name in RANKED else "",
             }

@@ -131,12 +131,11 @@ def _by_chance(picked: Picked) -> None:
     strata, within, seed = st.columns(3)
     if rule.keep == "stratified":
         for place, label, name, options in ((strata, "shares of each", "strata", STRATA), (within, "and within it", "within", WITHIN)):
-            key = state.mirror(name, getattr(rule, name))
-            place.selectbox(
-                label, options, list(options).index(getattr(rule, name)), key=key, on_change=state.changed(key, partial(_turn, rule, name))
-            )
+            current = getattr(rule, name)
+            key = state.mirror(name, current)
+            changed = state.changed(key, partial(_turn, rule, name))
+            place.selectbox(label, options, options.index(current), key=key, on_change=changed)
     if rule.by_chance:
         key = state.mirror("seed", rule.seed)
-        seed.number_input(
-            "seed", value=rule.seed, step=1, key=key, on_change=state.changed(key, lambda number: rule_bar.change(rule, seed=int(number)))
-        )
+        changed = state.changed(key, lambda number: rule_bar.change(rule, seed=int(number)))
+        seed.number_input("seed", value=rule.seed, step=1, key=key, on_change=changed)

@@ -26,14 +26,11 @@ VIEWS = {
 
 def draw_relations(look: Look) -> None:
     """Everything here is about all rows: the filters narrow nothing."""
-    key = state.mirror("relations", bool(state.value(state.RELATIONS)))
-    st.toggle(
-        "Column relations",
-        bool(state.value(state.RELATIONS)),
-        key=key,
-        on_change=state.changed(key, lambda on: state.put(state.RELATIONS, "open" if on else "")),
-    )
-    if not state.value(state.RELATIONS):
+    wanted = bool(state.value(state.RELATIONS))
+    key = state.mirror("relations", wanted)
+    changed = state.changed(key, lambda on: state.put(state.RELATIONS, "open" if on else ""))
+    st.toggle("Column relations", wanted, key=key, on_change=changed)
+    if not wanted:
         return
     found = resources.relations(look.version, tuple(look.named("number")), look.table)
     rows = f"{len(look.table):,}"

@@ -32,10 +32,14 @@ def asked(columns: Sequence[str]) -> Rule:
 
 
 def _value(name: str, text: str) -> str | int | float:
+    if name not in _NUMBERS:
+        return text
     try:
-        return {"count": int, "seed": int}.get(name, float)(text) if name in _NUMBERS else text
+        number = {"count": int, "seed": int}.get(name, float)(text)
     except ValueError:
         raise InputError(f"a number as {name}", repr(text), "Mend it in the address, or start with the usual rule.") from None
+    state.check_browser_number(name, number)
+    return number
 
 
 _NUMBERS = ("fraction", "count", "value", "low", "high", "seed")

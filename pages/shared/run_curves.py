@@ -57,15 +57,11 @@ def _controls(of: int) -> View:
                 help="A part of a long run, with all its detail. Drag in a chart to zoom, click twice to come back.",
             )
     with log:
-        key = state.mirror(state.LOG, bool(state.value(state.LOG)))
-        st.toggle(
-            "Log scale",
-            bool(state.value(state.LOG)),
-            key=key,
-            on_change=state.changed(key, lambda on: state.put(state.LOG, "on" if on else "")),
-        )
+        wanted = bool(state.value(state.LOG))
+        key = state.mirror(state.LOG, wanted)
+        st.toggle("Log scale", wanted, key=key, on_change=state.changed(key, lambda on: state.put(state.LOG, "on" if on else "")))
     whole = (low, high) == (0, of)
-    return View(span, bool(state.value(state.LOG)), -np.inf if whole else low, np.inf if whole else high)
+    return View(span, wanted, -np.inf if whole else low, np.inf if whole else high)
 
 
 def _steps(of: int) -> tuple[int, int]:

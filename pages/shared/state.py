@@ -1,7 +1,7 @@
 """Every key of the session and of the address. A value stands in the address as plain text, so that a link brings back the view.
 
 The address decides; what it does not say comes from the session (Streamlit empties the address when a page is changed), and is
-written back. Widgets mirror these values: they are set before they are drawn, and their callbacks write here.
+written back. Widgets mirror these values: each is given its value as its default, and their callbacks write here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from deft_core.errors import DeftError
+from deft_core.errors import DeftError, InputError
 from deft_core.filters import Filter, from_text, to_text
 from deft_core.runs.spec import Settings
 
@@ -159,8 +159,8 @@ def refused() -> DeftError | None:
 def mirror(name: str, current: Any, *about: object) -> str:
     """The key of the widget that shows `name`; `about`: the settings that make it another widget.
 
-    `current` is what the widget is to be given as its default. It is not set in the session: a browser hears of that once, and where
-    the run that says so is overtaken by another it never does; it would then show something else and send it as somebody's choice.
+    `current` is what the widget is to be given as its default. It is not set in the session: what is set there is sent to a
+    browser once, and never where that run is overtaken by another; the browser would show something else and send it as somebody's choice.
     A value that does not come from the widget itself makes it another one too: until a browser has the new one, its messages (also those
     it sends by itself while something runs) repeat what the old one showed, which is then no change of the new one. See `changed`.
     """
@@ -183,6 +183,14 @@ def changed(key: str, act: Callable[[Any], None]) -> Callable[[], None]:
             act(value)
 
     return heed
+
+
+def check_browser_number(name: str, value: Any) -> None:
+    """Browsers hold whole numbers to 2 ** 53 - 1 alone; raises InputError."""
+    if isinstance(value, int) and abs(value) >= 2**53:
+        raise InputError(
+            f"{name} below 2 ** 53, which is all that a browser can hold", str(value), "Mend it in the address, or use the command."
+        )
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -61,9 +61,11 @@ def _value(name: str, text: str) -> Any:
     if name == "guidance" and text == AUTO:
         return None
     try:
-        return json.loads(text)
+        number = json.loads(text)
     except ValueError:
         return text  # a word; Settings says where it should have been a number
+    state.check_browser_number(name, number)
+    return number
 
 
 def _made(known: Facts, values: dict[str, Any]) -> Settings:
@@ -107,6 +109,7 @@ def link(run: Run) -> dict[str, str]:
     """The query of a link that opens the Train page with the selection and the settings of a run."""
     plain = Settings(run.settings.method, lora_rank=run.settings.lora_rank)
     given = {state.TRAIN[name]: text for name, text in texts(run.settings, plain).items() if text}
+    given[state.TRAIN["lr"]] = json.dumps(run.settings.lr)  # the page has its own for the size of the model
     return {state.DATASET: run.dataset, state.SELECTION: run.selection, state.TRAIN_VERSION: str(run.version)} | given
 
 
@@ -158,9 +161,10 @@ def _choice(
 def _number(
     label: str, name: str, value: float, put_one: Callable[..., None], *, low: float, step: float, format: str | None = None, help: str = ""
 ) -> None:
-    key = state.mirror(state.TRAIN[name], value)
+    shown = type(low)(value)
+    key = state.mirror(state.TRAIN[name], shown)
     changed = state.changed(key, lambda number: None if number is None else put_one(**{name: number}))
-    st.number_input(label, low, value=type(low)(value), step=step, format=format, key=key, on_change=changed, help=help or None)
+    st.number_input(label, min(low, shown), value=shown, step=step, format=format, key=key, on_change=changed, help=help or None)
 
 
 def _guidance(settings: Settings, put_one: Callable[..., None]) -> None:

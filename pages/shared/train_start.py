@@ -55,9 +55,10 @@ def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Pr
             for role, (words, why) in BESIDE.items():
                 off = role == "unguided" and settings.guidance == 0
                 help = "Guidance is off already." if off else OTHER_DRAW if random_rows and role == "random" else why
-                key = state.mirror(f"train-also-{role}", role in wanted)
+                ticked = role in wanted
+                key = state.mirror(f"train-also-{role}", ticked)
                 changed = state.changed(key, lambda on, role=role: _tick(wanted, role, on))  # type: ignore[misc]
-                st.checkbox(words, role in wanted, key=key, on_change=changed, disabled=off, help=help, width="content")
+                st.checkbox(words, ticked, key=key, on_change=changed, disabled=off, help=help, width="content")
         full = _full(frame, saved, known, settings) if "full" in wanted else None
         _together(own, wanted, full)
     return wanted

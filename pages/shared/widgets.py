@@ -95,10 +95,10 @@ def pick(
 
 def entry(label: str, name: str, placeholder: str) -> None:
     """A line of text that stands in the address under `name`."""
-    key = state.mirror(name, state.value(name))
-    st.text_input(
-        label, state.value(name), key=key, on_change=state.changed(key, lambda text: state.put(name, text.strip())), placeholder=placeholder
-    )
+    current = state.value(name)
+    key = state.mirror(name, current)
+    changed = state.changed(key, lambda text: state.put(name, text.strip()))
+    st.text_input(label, current, key=key, on_change=changed, placeholder=placeholder)
 
 
 def figures_table(rows: pd.DataFrame) -> None:

@@ -47,7 +47,9 @@ def test_a_rule_in_the_address_is_the_rule(scored: Workspace) -> None:
     assert not app.error and metric(app, "kept") == "48" and address(app, "low")
 
 
-@pytest.mark.parametrize("wrong", [{"fraction": "7"}, {"count": "many"}, {"keep": "best"}, {"fraction": "0.1", "count": "3"}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"fraction": "7"}, {"count": "many"}, {"keep": "best"}, {"fraction": "0.1", "count": "3"}, {"seed": str(2**53)}], ids=str
+)
 def test_a_rule_that_cannot_work_is_explained_and_left(scored: Workspace, wrong: dict[str, str]) -> None:
     app = opened("curate", **wrong)
     assert app.error

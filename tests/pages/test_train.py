@@ -136,12 +136,26 @@ def test_epochs_become_steps_and_back(best: Workspace) -> None:
     assert widget(app, "number_input", "Epochs").value == 20.0 and metric(app, "steps") == "40"
 
 
-@pytest.mark.parametrize(("name", "text"), [("lr", "fast"), ("method", "ppo"), ("lora-rank", "-1"), ("gradient-checkpointing", "yes")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("lr", "fast"), ("method", "ppo"), ("lora-rank", "-1"), ("gradient-checkpointing", "yes"), ("seed", str(2**53))]
+)
 def test_settings_that_cannot_be_are_explained_with_a_way_out(best: Workspace, name: str, text: str) -> None:
     app = opened("train", **{f"train-{name}": text})
     assert text in said(app, "error")
     checked(widget(app, "button", "Start with the usual settings").click().run())
     assert not app.error and metric(app, "rows") == "8"
+
+
+def test_settings_below_what_the_buttons_go_down_to_are_shown(best: Workspace) -> None:
+    app = opened("train", **{"train-epochs": "0.005", "train-lr": "1e-13", "train-seed": str(2**53 - 1)})
+    assert [widget(app, "number_input", name).value for name in ("Epochs", "Learning rate", "Seed")] == [0.005, 1e-13, 2**53 - 1]
+
+
+def test_a_runs_link_brings_a_learning_rate_that_the_page_would_not_offer(best: Workspace) -> None:
+    app = opened("train", **train_form.link(prepare.prepare(best, "best@1", Settings())))
+    assert widget(app, "number_input", "Learning rate").value == 5e-6  # of the command; the page has 2e-5 for a model this small
+    checked(widget(app, "number_input", "Beta").set_value(0.2).run())
+    assert widget(app, "number_input", "Learning rate").value == 5e-6
 
 
 def test_a_runs_link_opens_its_settings(best: Workspace) -> None:
