@@ -108,8 +108,7 @@ def _with_probability(picked: Picked) -> Picked:
 
 
 def _usual_rule() -> None:
-    for name in state.RULE:
-        state.put(name)
+    state.put_all(dict.fromkeys(state.RULE, ()))
 
 
 def _picked(picked: Picked) -> None:

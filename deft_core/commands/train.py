@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from deft_core.commands.options import Json
 from deft_core.errors import DeftError, InputError
 from deft_core.terminal import ProgressLine, print_values, say
+from deft_core.workspace import Workspace
 
 __all__ = ["app"]
 
@@ -28,7 +30,7 @@ def train(
     guidance: Annotated[str, typer.Option(help="Weight of the guidance term; auto: 10 % of the loss's gradient; 0: none.")] = "0",
     epochs: Annotated[float, typer.Option(help="Passes over the rows.")] = 1.0,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimiser instead of epochs.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; else 5e-6, with LoRA 1e-4.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; else by the size of the model, as docs/training.md tells.")] = None,
     beta: Annotated[float | None, typer.Option(help="Of DPO, IPO and SimPO; else the method's usual one.")] = None,
     seed: Annotated[int, typer.Option(help="Of the rows' order, of LoRA's first weights and of a control's rows.")] = 0,
     eval_steps: Annotated[
@@ -62,21 +64,21 @@ def train(
     from deft_core.runs import groups, launch, monitor
     from deft_core.runs.spec import Settings
 
-    settings = Settings.from_dict(
-        {
-            "method": method,
-            "guidance": _guidance(guidance),
-            "epochs": epochs,
-            "steps": steps,
-            "lr": lr,
-            "beta": beta,
-            "seed": seed,
-            "eval_steps": eval_steps,
-            "eval_rows": eval_rows,
-            "lora_rank": lora_rank,
-        }
-        | dict(_setting(text) for text in other or [])
-    )
+    given = {
+        "method": method,
+        "guidance": _guidance(guidance),
+        "epochs": epochs,
+        "steps": steps,
+        "lr": lr,
+        "beta": beta,
+        "seed": seed,
+        "eval_steps": eval_steps,
+        "eval_rows": eval_rows,
+        "lora_rank": lora_rank,
+    } | dict(_setting(text) for text in other or [])
+    settings = Settings.from_dict(given)
+    if given["lr"] is None:
+        settings = replace(settings, lr=_rate(context.obj, selection, bool(settings.lora_rank)) or settings.lr)
     if later and wait:
         raise InputError("--later or --wait", "both", "A run that is not started cannot be followed: leave one of them out.")
     if preflight:
@@ -97,6 +99,14 @@ def train(
     print_values(report, as_json)
     if wait:
         _check_finished(folders)
+
+
+def _rate(workspace: Workspace, selection: str, adapters: bool) -> float | None:
+    from deft_core.runs import defaults, prepare
+    from deft_core.runs.facts import model_size
+
+    made_from = prepare.source(workspace, selection)
+    return defaults.rate(model_size(workspace.score_set(made_from.saved.dataset, made_from.score_id), made_from.about), adapters)
 
 
 def _guidance(text: str) -> float | None:

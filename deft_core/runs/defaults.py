@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from deft_core.cost import ModelSize
 from deft_core.runs.device import Device
 from deft_core.runs.facts import Facts
 from deft_core.runs.preflight import memory_of
@@ -32,13 +33,13 @@ def usual(known: Facts, device: Device) -> Settings:
     an_epoch = math.ceil(known.rows / plain.rows_per_step)
     plain = replace(plain, epochs=float(min(MOST_EPOCHS, max(1, math.ceil(ENOUGH_STEPS / an_epoch)))))
     learning = [{"lora_rank": 0}, {"lora_rank": RANK}, {"lora_rank": RANK, "gradient_checkpointing": True}]
-    offered = [replace(plain, lr=rate(known, bool(one["lora_rank"])), lora_alpha=None, **one) for one in learning]  # type: ignore[arg-type]
+    offered = [replace(plain, lr=rate(known.size, bool(one["lora_rank"])), lora_alpha=None, **one) for one in learning]  # type: ignore[arg-type]
     return next((one for one in offered if _fits(known, one, device)), offered[-1])
 
 
-def rate(known: Facts, adapters: bool) -> float | None:
+def rate(size: ModelSize | None, adapters: bool) -> float | None:
     """The learning rate; None: what Settings takes by itself. That of a small model is the one of docs/study."""
-    parameters = known.size.parameters if known.size else None
+    parameters = size.parameters if size else None
     if parameters is None or (adapters and parameters < LARGE_MODEL) or SMALL_MODEL < parameters < LARGE_MODEL:
         return None
     return 2e-5 if adapters or parameters <= SMALL_MODEL else 1e-6

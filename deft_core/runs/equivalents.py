@@ -18,14 +18,14 @@ _ARGUMENTS = {"random": "control", "full": "full", "unguided": "unguided"}  # of
 
 
 def changed(settings: Settings) -> dict[str, Any]:
-    """The settings that are not what they are by themselves, given the method and the rank; these two and guidance always."""
+    """The settings that are not what they are by themselves, given the method and the rank; these two, guidance and lr always."""
     usual = Settings(settings.method, lora_rank=settings.lora_rank)
     names = [field.name for field in fields(Settings)]
     found = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
     if settings.steps is not None:  # they win
         found.pop("epochs", None)
     rank = {"lora_rank": settings.lora_rank} if settings.lora_rank else {}
-    return {"method": settings.method, "guidance": settings.guidance} | rank | found
+    return {"method": settings.method, "guidance": settings.guidance} | rank | {"lr": settings.lr} | found
 
 
 def command(root: Path, reference: str, settings: Settings, against: Collection[str] = (), name: str | None = None) -> str:

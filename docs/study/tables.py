@@ -222,6 +222,9 @@ DESCRIBED = {
 }
 
 
+UNSCORED = ("random", "random-10", "random-guided", "pro-random", "full")  # arms whose rows are chosen without scores
+
+
 def arms() -> pd.DataFrame:
     """Means over the runs of each arm; between runs, the standard deviation of the accuracy. The untrained model first."""
     every = runs("primary", "exploratory")
@@ -240,8 +243,7 @@ def arms() -> pd.DataFrame:
         row |= {metric: f"{np.mean([figure(one, section, metric) for one in own]):.3f}" for metric, section in DESCRIBED.items()}
         row["between runs"] = f"{np.std(accuracies, ddof=1):.4f}" if len(own) > 1 else ""
         row["win rate"] = win_rate(own)
-        by_reward = own[0]["rule"]["keep"] != "random"  # chance asks for no scores
-        row["scoring s"] = f"{_seconds(own, 'scoring'):.0f}" if by_reward else ""
+        row["scoring s"] = "" if name in UNSCORED else f"{_seconds(own, 'scoring'):.0f}"
         row["training s"] = f"{_seconds(own, 'training'):.0f}"
         rows.append(row)
     return pd.DataFrame(rows).fillna("")

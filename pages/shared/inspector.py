@@ -101,8 +101,8 @@ def _move(label: str, key: str, look: Look, ordered: Ordered, place: int, shortc
 
 def _go(look: Look, ordered: Ordered, place: int) -> None:
     state.set_said("")
-    state.put(state.ROW, look.table["id"].iloc[int(ordered.some(place, 1)[0])])
-    state.put(state.PAGE, place // rows.PAGE_ROWS)
+    row = look.table["id"].iloc[int(ordered.some(place, 1)[0])]
+    state.put_all({state.ROW: (row,), state.PAGE: (place // rows.PAGE_ROWS,)})
 
 
 def _conversation(messages: list[dict[str, str]]) -> None:

@@ -69,8 +69,8 @@ def _draw(look: Look, positions: Ints, open_row: str) -> None:
             state.put(state.ROW, ids[row])
         for name in selection.get("columns", [])[:1]:
             if name in look.table:
-                state.put(state.SORT, name if name == column and descending else f"-{name}")
-                state.put(state.PAGE)
+                order = name if name == column and descending else f"-{name}"
+                state.put_all({state.SORT: (order,), state.PAGE: ()})
 
     shown = _words(_page(look, positions, names))
     if certainty.PLACE in look.table:

@@ -26,7 +26,7 @@ STEPS = 300  # of a slider over a column, at least
 
 def asked(columns: Sequence[str]) -> Rule:
     """The rule in the address; what it leaves open is the usual."""
-    settings = {name: _value(name, state.value(name)) for name in state.RULE if state.value(name)}
+    settings = {name: _value(name, text) for name, text in state.together(state.RULE).items()}
     scored = "reward_chosen" in columns
     return usual(({} if scored or "keep" not in settings else {"by": LENGTH}) | settings, scored)
 
@@ -80,9 +80,7 @@ def _turn(rule: Rule, look: Look, keep: str, by: str) -> None:
 
 def put(rule: Rule) -> None:
     settings = rule.as_dict()
-    for name in state.RULE:
-        state.put(name, settings.get(name, "") if name in settings else "")
-    state.put(state.PAGE)
+    state.put_all({name: (settings[name],) if name in settings else () for name in (*state.RULE, state.PAGE)})
 
 
 def use(rule: Rule) -> None:

@@ -7,7 +7,7 @@ written back. Widgets mirror these values: each is given its value as its defaul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -100,18 +100,30 @@ def number(name: str) -> int:
 
 def put(name: str, *new: str | int) -> None:
     """Without a value: remove it."""
-    texts = [str(text) for text in new if text != ""]
-    st.session_state.setdefault(_KEPT, {})[name] = texts
-    if texts:
-        st.query_params[name] = texts
-    elif name in st.query_params:
-        del st.query_params[name]
+    put_all({name: new})
+
+
+def put_all(new: Mapping[str, Iterable[str | int]]) -> None:
+    """Several at once, which is one step of the browser's Back; without a value: remove it."""
+    texts = {name: [str(text) for text in some if text != ""] for name, some in new.items()}
+    st.session_state.setdefault(_KEPT, {}).update(texts)
+    before = {name: st.query_params.get_all(name) for name in st.query_params}
+    after = {name: found for name, found in (before | texts).items() if found}
+    if after != before:
+        st.query_params.from_dict(after)
+
+
+def together(names: Iterable[str]) -> dict[str, str]:
+    """Values that belong together: where the address has one of them, what it has is all, and nothing comes from the session."""
+    in_address = any(name in st.query_params for name in names)
+    kept: dict[str, list[str]] = st.session_state.setdefault(_KEPT, {})
+    found = {name: st.query_params.get_all(name) if in_address else kept.get(name, []) for name in names}
+    put_all(found)
+    return {name: texts[0] for name, texts in found.items() if texts and texts[0]}
 
 
 def choose_dataset(name: str) -> None:
-    for key in OF_ONE_DATASET:
-        put(key)
-    put(DATASET, name)
+    put_all(dict.fromkeys(OF_ONE_DATASET, ()) | {DATASET: (name,)})
 
 
 # filters
@@ -122,8 +134,7 @@ def filters() -> list[Filter]:
 
 
 def set_filters(rules: Sequence[Filter]) -> None:
-    put(FILTERS, *dict.fromkeys(to_text(rule) for rule in rules))
-    put(PAGE)
+    put_all({FILTERS: dict.fromkeys(to_text(rule) for rule in rules), PAGE: ()})
 
 
 def replace_filter(gone: Callable[[Filter], bool], new: Filter | None) -> None:
@@ -303,14 +314,11 @@ def pick_runs(run_ids: Sequence[str]) -> None:
 
 def open_run(run_id: str) -> None:
     """Shows a run as it is looked at first; none: the list."""
-    for name in OF_ONE_RUN:
-        put(name)
-    put(RUN, run_id)
+    put_all(dict.fromkeys(OF_ONE_RUN, ()) | {RUN: (run_id,)})
 
 
 def compare_runs(*run_ids: str) -> None:
-    put(RUN)
-    put(COMPARE, *run_ids)
+    put_all({RUN: (), COMPARE: run_ids})
 
 
 def set_saved(came_of_it: str | DeftError) -> None:

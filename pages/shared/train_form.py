@@ -52,7 +52,8 @@ AUTO = "auto"
 
 def asked(known: Facts, usual: Settings) -> Settings:
     """The settings in the address; what it leaves open is the usual."""
-    given = {name: _value(name, state.value(key)) for name, key in state.TRAIN.items() if state.value(key)}
+    there = state.together(state.TRAIN.values())
+    given = {name: _value(name, there[key]) for name, key in state.TRAIN.items() if key in there}
     open_ = {name: value for name, value in asdict(usual).items() if name not in FOLLOWING}
     return _made(known, open_ | given)
 
@@ -70,7 +71,7 @@ def _value(name: str, text: str) -> Any:
 
 def _made(known: Facts, values: dict[str, Any]) -> Settings:
     rank = values.get("lora_rank")
-    rate = defaults.rate(known, bool(rank)) if isinstance(rank, int) else None
+    rate = defaults.rate(known.size, bool(rank)) if isinstance(rank, int) else None
     return Settings.from_dict({"lr": rate} | {name: value for name, value in values.items() if value is not None or name == "guidance"})
 
 
@@ -83,8 +84,7 @@ def change(known: Facts, settings: Settings, **new: Any) -> None:
 
 def put(known: Facts, settings: Settings) -> None:
     plain = _made(known, {"method": settings.method, "lora_rank": settings.lora_rank})
-    for name, text in texts(settings, plain).items():
-        state.put(state.TRAIN[name], text)
+    state.put_all({state.TRAIN[name]: (text,) for name, text in texts(settings, plain).items()})
 
 
 def texts(settings: Settings, plain: Settings) -> dict[str, str]:
@@ -101,8 +101,7 @@ def texts(settings: Settings, plain: Settings) -> dict[str, str]:
 
 
 def clear() -> None:
-    for key in state.TRAIN.values():
-        state.put(key)
+    state.put_all(dict.fromkeys(state.TRAIN.values(), ()))
 
 
 def link(run: Run) -> dict[str, str]:

@@ -57,6 +57,47 @@ def move_threshold(page: Page, presses: int) -> None:
     quiet(page)
 
 
+def test_back_and_forward_show_the_rules_one_after_the_other(serve: Serve, page: Page, workspace: Workspace) -> None:
+    five_percent = str(round(0.05 * (light_table(open_view(workspace, "demo"))["split"] == "train").sum()))
+    lowest = "keep=lowest&by=reward_chosen"
+    rules = [
+        "keep=random&by=reward_chosen&fraction=0.05&seed=0",
+        f"{lowest}&fraction=0.05",
+        f"{lowest}&count={five_percent}",
+        f"{lowest}&count=9",
+    ]
+
+    def shows(place: int) -> None:
+        page.wait_for_url(f"**&{rules[place]}")
+        settled(page)
+        kept_rows = page.get_by_test_id("stMetric").filter(has_text=re.compile("^kept")).get_by_test_id("stMetricValue")
+        expect(kept_rows).to_have_text("9" if place == 3 else five_percent)
+        expect(page.get_by_role("combobox", name=re.compile("Keep"))).to_have_value("lowest" if place else "random")
+        expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+
+    page.goto(f"{serve(workspace.root)}/curate?dataset=demo&scores=tiny&{rules[0]}")
+    shows(0)
+    page.get_by_role("combobox", name=re.compile("Keep")).click()
+    page.get_by_role("option", name="lowest", exact=True).click()
+    shows(1)
+    page.get_by_role("radio", name="rows", exact=True).click()
+    shows(2)
+    rows = page.get_by_role("spinbutton", name="rows")
+    rows.fill("9")
+    rows.press("Enter")
+    shows(3)
+    for place, go in (
+        (2, page.go_back),
+        (1, page.go_back),
+        (0, page.go_back),
+        (1, page.go_forward),
+        (2, page.go_forward),
+        (3, page.go_forward),
+    ):
+        go()
+        shows(place)
+
+
 def test_from_two_brushed_charts_to_an_exported_selection(serve: Serve, browser: Browser, page: Page, workspace: Workspace) -> None:
     address = serve(workspace.root)
     page.goto(f"{address}/explore")

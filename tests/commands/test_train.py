@@ -11,8 +11,8 @@ from deft_core import cli
 from deft_core.commands import train
 from deft_core.runs import device, launch, metrics, monitor, queue
 from deft_core.runs.spec import Settings, read_run
-from deft_core.workspace import Workspace, read_json, write_json
-from tests.runs.made import a_run, scored, select, until
+from deft_core.workspace import Workspace, write_json
+from tests.runs.made import a_run, scored, select, until, with_size
 from tests.test_cli import deft, failing
 
 
@@ -55,6 +55,16 @@ def test_every_option_is_a_setting(best):
     assert read_run(best.run(report["run"])).settings == expected
 
 
+def test_without_a_learning_rate_it_is_that_of_the_models_size(best):
+    def rate(*options):
+        return read_run(best.run(deft(best, "train", "best", "--later", *options)["run"])).settings.lr
+
+    assert rate() == 5e-6  # an older score set, which does not say the size
+    with_size(best)
+    assert (rate(), rate("--lora-rank", "4"), rate("--set", "lora_rank=4")) == (2e-5, 1e-4, 1e-4)
+    assert (rate("--lr", "5e-6"), rate("--set", "lr=5e-6")) == (5e-6, 5e-6)
+
+
 def test_a_control_runs_behind_it(best):
     report = deft(best, "train", "best", "--control", "random", "--wait")
     run, control = (read_run(best.run(report[key])) for key in ("run", "control"))
@@ -76,8 +86,7 @@ def test_all_that_it_is_held_against_runs_behind_it_in_order(best):
 
 
 def test_preflight_starts_nothing_and_says_what_it_would_take(best, capsys, monkeypatch):
-    about = best.score_set("demo", "tiny") / "score.json"
-    write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
+    with_size(best)
     report = deft(best, "train", "best", "--epochs", "2", "--preflight")
     assert list(report)[:6] == ["selection", "rows", "left_out", "steps", "evaluations", "tokens"]
     # 8 rows, 4 a step, 2 epochs: 4 steps, an evaluation before the first and after each

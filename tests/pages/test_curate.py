@@ -31,6 +31,17 @@ def saved(workspace: Workspace, name: str, rule: Rule) -> selections.Saved:
 # the rule
 
 
+def test_a_link_with_a_rule_takes_nothing_from_the_rule_before(scored: Workspace) -> None:
+    app = opened("curate", keep="lowest", by="tokens_chosen", count="7")
+    assert metric(app, "kept") == "7"
+    app.query_params.clear()
+    assert metric(checked(app.run()), "kept") == "7"  # of another page, which empties the address
+    app.query_params.clear()
+    app.query_params.update({"keep": "lowest", "fraction": "0.25"})
+    assert metric(checked(app.run()), "kept") == "12" and not app.error
+    assert widget(app, "selectbox", "by").value == "reward_chosen" and not address(app, "count")
+
+
 def test_the_usual_rule_keeps_five_percent_by_chance(scored: Workspace) -> None:
     app = opened("curate")
     assert (metric(app, "kept"), metric(app, "dropped")) == ("2", "46")  # of 48 training rows: 2.4

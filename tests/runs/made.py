@@ -6,6 +6,7 @@ from deft_core import overrides, selecting, selections
 from deft_core.rule import Rule
 from deft_core.runs.prepare import prepare
 from deft_core.runs.spec import Settings
+from deft_core.workspace import read_json, write_json
 from tests.score_sets import preferences, write_dataset, write_scores
 
 
@@ -15,6 +16,12 @@ def scored(workspace, rows=40, **options):
     ids = write_dataset(workspace, "demo", made)
     write_scores(workspace, "demo", made, ids, **options)
     return dict(zip(ids, made, strict=True))
+
+
+def with_size(workspace):
+    """Lets the score set `tiny` of `demo` say how large its model is."""
+    about = workspace.score_set("demo", "tiny") / "score.json"
+    write_json(about, read_json(about) | {"parameters": 35_040, "layers": 2})
 
 
 def select(workspace, name="best", rule=None, score_id="newest"):

@@ -21,8 +21,8 @@ def test_a_small_model_learns_with_all_its_weights():
 )
 def test_learning_rates_are_those_of_the_size(millions, all_weights, adapters):
     size = ModelSize(parameters=millions * 1_000_000, layers=2, hidden=8, vocabulary=100)
-    assert (rate(known(size=size), False), rate(known(size=size), True)) == (all_weights, adapters)  # None: 5e-6 and 1e-4
-    assert (rate(known(size=None), False), rate(known(size=None), True)) == (None, None)
+    assert (rate(size, False), rate(size, True)) == (all_weights, adapters)  # None: 5e-6 and 1e-4
+    assert (rate(None, False), rate(None, True)) == (None, None)
 
 
 def test_a_large_one_with_adapters_and_smaller_steps():

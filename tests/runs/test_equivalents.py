@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from deft_core import cli
 from deft_core.runs import equivalents, groups, launch
 from deft_core.runs.spec import Settings, read_run
-from tests.runs.made import scored, select
+from tests.runs.made import scored, select, with_size
 
 ROOT = Path(__file__).parents[2]
 CASES = [
-    (Settings(), ("random",), None),
+    (Settings(), ("random",), None),  # its 5e-6 is not what the command takes for a model this small
     (Settings("simpo", guidance=None, steps=7, lr=3e-6, beta=1.5, lora_rank=8), (), "two words, it's"),
     (
         Settings(guidance=0.25, gradient_checkpointing=True, schedule="cosine", lora_alpha=4.0, lora_rank=4),
@@ -35,6 +35,7 @@ def made(workspace):
 @pytest.mark.parametrize(("settings", "against", "name"), CASES)
 def test_the_command(workspace, monkeypatch, settings, against, name):
     scored(workspace)
+    with_size(workspace)
     select(workspace)
     monkeypatch.setattr(launch, "start", lambda workspace, run_id: 0)
     line = equivalents.command(workspace.root, "best@1", settings, against, name)
@@ -61,8 +62,9 @@ def test_the_lines_of_python(workspace, monkeypatch, settings, against, name):
 
 
 def test_only_what_was_changed_is_said():
-    assert equivalents.changed(Settings()) == {"method": "dpo", "guidance": 0.0}
-    assert equivalents.changed(Settings(lora_rank=8)) == {"method": "dpo", "guidance": 0.0, "lora_rank": 8}  # lr and alpha follow the rank
+    always = {"method": "dpo", "guidance": 0.0}
+    assert equivalents.changed(Settings()) == always | {"lr": 5e-6}
+    assert equivalents.changed(Settings(lora_rank=8)) == always | {"lora_rank": 8, "lr": 1e-4}  # alpha follows the rank
 
 
 def test_the_lines_run_as_a_script(tmp_path):
