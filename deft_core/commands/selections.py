@@ -17,7 +17,7 @@ app = typer.Typer()
 selection = typer.Typer(no_args_is_help=True, help="Compare, restore, rename or delete saved selections.")
 app.add_typer(selection, name="selection")
 
-KEEP_HELP = "highest, lowest, middle, random, stratified or range; by itself what the other options imply, else random."
+KEEP_HELP = "highest, lowest, middle, random, stratified or range; not given: what the other options imply, else random."
 Reference = Annotated[str, typer.Argument(help="A selection, or one version of it: best, best@2 or best@v2.")]
 
 
@@ -27,7 +27,7 @@ def select(
     name: Name,
     as_: Annotated[str, typer.Option("--as", help="The selection's name; where it is there already, this is its next version.")],
     keep: Annotated[str | None, typer.Option(help=KEEP_HELP)] = None,
-    by: Annotated[str | None, typer.Option(help="The column of numbers to go by; reward_chosen by itself.")] = None,
+    by: Annotated[str | None, typer.Option(help="The column of numbers to go by; not given: reward_chosen.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Share of the rows that take part; 0.05 where no amount is given.")] = None,
     count: Annotated[int | None, typer.Option(help="Number of rows.")] = None,
     value: Annotated[float | None, typer.Option(help="highest: at least this; lowest: at most this.")] = None,
@@ -35,8 +35,10 @@ def select(
     high: Annotated[float | None, typer.Option(help="range: to this, included.")] = None,
     where: Annotated[str, typer.Option(help="Only rows for which this condition over the view `pairs` is true.")] = "",
     seed: Annotated[int, typer.Option(help="Of chance.")] = 0,
-    strata: Annotated[str | None, typer.Option(help="stratified: by source (so by itself), or by length in five bands.")] = None,
-    within: Annotated[str | None, typer.Option(help="stratified: highest (so by itself), lowest or random rows of a stratum.")] = None,
+    strata: Annotated[str | None, typer.Option(help="stratified: by source (also where not given), or by length in five bands.")] = None,
+    within: Annotated[
+        str | None, typer.Option(help="stratified: highest (also where not given), lowest or random rows of a stratum.")
+    ] = None,
     score_id: ScoreId = None,
     note: Annotated[str, typer.Option(help="A text to keep with the version.")] = "",
     as_json: Json = False,

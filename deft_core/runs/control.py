@@ -17,7 +17,7 @@ from deft_core.rule import Rule
 from deft_core.selections import Saved
 from deft_core.workspace import Workspace
 
-__all__ = ["Pool", "control_rows", "control_rule", "decisions_of", "pool_of", "pool_rows"]
+__all__ = ["Pool", "control_rule", "decisions_of", "pool_of"]
 
 
 def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
@@ -31,22 +31,10 @@ def decisions_of(workspace: Workspace, saved: Saved) -> Decisions:
 
 
 def control_rule(saved: Saved, count: int, seed: int) -> Rule:
-    """The control in the words of a rule. Beside a rule by chance its seeds pass over the rule's own: another draw each, never the same."""
+    """The control in the words of a rule. Beside a rule by chance its seeds pass over the rule's own: another draw each."""
     if saved.rule.by_chance and seed >= saved.rule.seed:
         seed += 1
     return Rule("random", saved.rule.by, count=count, where=saved.rule.where, seed=seed)
-
-
-def control_rows(workspace: Workspace, saved: Saved, score_id: str, count: int, seed: int) -> pd.DataFrame:
-    """`count` rows of the pool, or all where there are fewer: id, flipped; by id. `seed` is the control rule's."""
-    pool = pool_of(workspace, saved, score_id)
-    return pool.named(selection.control(pool.members, pool.ids, count, seed))
-
-
-def pool_rows(workspace: Workspace, saved: Saved, score_id: str) -> pd.DataFrame:
-    """All rows of the pool: id, flipped; by id."""
-    pool = pool_of(workspace, saved, score_id)
-    return pool.named(pool.members)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +46,15 @@ class Pool:
     decisions: Decisions
     members: selection.Mask
 
-    def named(self, rows: selection.Mask) -> pd.DataFrame:
+    def drawn(self, count: int, seed: int) -> pd.DataFrame:
+        """`count` rows by chance, or all where there are fewer: id, flipped; by id. `seed` is the control rule's."""
+        return self._named(selection.control(self.members, self.ids, count, seed))
+
+    def rows(self) -> pd.DataFrame:
+        """All rows: id, flipped; by id."""
+        return self._named(self.members)
+
+    def _named(self, rows: selection.Mask) -> pd.DataFrame:
         drawn = np.sort(self.table["id"].to_numpy(dtype=object)[rows])
         return pd.DataFrame({"id": drawn, "flipped": np.isin(drawn, list(self.decisions.flipped))})
 

@@ -31,6 +31,7 @@ class Facts:
     layout: str
     own_logits: bool
     rows: int  # that are trained on
+    whole: bool  # whether these are just the rows that its rule drew from, so that a control and the full set would be the same ones
     left_out: dict[str, int]  # training rows that are not, by reason
     lengths: Lengths  # of the rows that are scored
     heldout: int  # rows of each of the other splits
@@ -45,7 +46,7 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
     saved, about = made_from.saved, made_from.about
     scores = workspace.score_set(saved.dataset, made_from.score_id)
     pool = pool_of(workspace, saved, made_from.score_id)
-    kept = pool.named(pool.members) if full else selections.kept_rows(workspace, saved.name, saved.version)
+    kept = pool.rows() if full else selections.kept_rows(workspace, saved.name, saved.version)
     prepare.check_enough(kept, saved)
     lengths = read_lengths(scores, list(kept["id"]), list(kept["id"][kept["flipped"]]))
     info, status = workspace.dataset_info(saved.dataset), read_status(scores) or {}
@@ -65,6 +66,7 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
         **{name: about[name] for name in ("model", "layout", "own_logits")},
         max_length=lengths.limit or about["max_length"],
         rows=len(kept),
+        whole=bool((pool.members == mine).all()),
         left_out={reason: int((rows & ~mine).sum()) for reason, rows in reasons.items()},
         lengths=lengths,
         heldout=info["heldout"],

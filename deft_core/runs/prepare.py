@@ -25,7 +25,7 @@ from deft_core.flips import swapped
 from deft_core.preferences import SCHEMA
 from deft_core.rule import Rule
 from deft_core.runs import margins
-from deft_core.runs.control import control_rows, control_rule, decisions_of, pool_rows
+from deft_core.runs.control import Pool, control_rule, decisions_of, pool_of
 from deft_core.runs.spec import Run, Settings, read_run, write_run
 from deft_core.selection import Ids, control
 from deft_core.selections import Saved
@@ -75,8 +75,9 @@ def prepare(workspace: Workspace, reference: str, settings: Settings, *, name: s
 def prepare_control(workspace: Workspace, parent_id: str, *, seed: int = 0, name: str | None = None) -> Run:
     """The random control of a run: as many rows of the same pool by chance, the same settings, steps and held-out rows, and its omega."""
     parent, made_from = _parent(workspace, parent_id)
-    rule = control_rule(made_from.saved, parent.rows, seed)
-    rows = control_rows(workspace, made_from.saved, parent.score_id, parent.rows, rule.seed)
+    rule, pool = control_rule(made_from.saved, parent.rows, seed), pool_of(workspace, made_from.saved, parent.score_id)
+    _check_part(workspace, parent, pool)
+    rows = pool.drawn(parent.rows, rule.seed)
     settings = parent.settings
     if len(rows) < parent.rows:  # rows kept by hand are not in the pool
         settings = replace(settings, steps=settings.total_steps(parent.rows))
@@ -87,7 +88,9 @@ def prepare_control(workspace: Workspace, parent_id: str, *, seed: int = 0, name
 def prepare_full(workspace: Workspace, parent_id: str, *, name: str | None = None) -> Run:
     """All rows that the run's rule drew from, without those dropped by hand: as many epochs, the same settings otherwise, and its omega."""
     parent, made_from = _parent(workspace, parent_id)
-    rows = pool_rows(workspace, made_from.saved, parent.score_id)
+    pool = pool_of(workspace, made_from.saved, parent.score_id)
+    _check_part(workspace, parent, pool)
+    rows = pool.rows()
     settings = for_all_rows(parent.settings, parent.rows, len(rows))
     rule = Rule("random", made_from.saved.rule.by, fraction=1.0, where=made_from.saved.rule.where).as_dict()
     named, stem = name or f"full set for {parent.name}", f"{parent.selection[:50]}-full"
@@ -111,6 +114,17 @@ def prepare_unguided(workspace: Workspace, parent_id: str, *, name: str | None =
     rows = selections.kept_rows(workspace, parent.selection, parent.version)
     named, stem = name or f"{parent.name} without guidance", f"{parent.selection[:50]}-unguided"
     return _written(workspace, made_from, rows, replace(parent.settings, guidance=0.0), named, stem, parent.rule, parent, "unguided")
+
+
+def _check_part(workspace: Workspace, parent: Run, pool: Pool) -> None:
+    """There have to be rows to draw from beside the run's own."""
+    rows = pool.rows()
+    if set(rows["id"]) == set(selections.kept_rows(workspace, parent.selection, parent.version)["id"]):
+        expected, found = (
+            "a selection that leaves rows of its pool out",
+            f"all {len(rows):,} of them in {parent.selection}@{parent.version}",
+        )
+        raise InputError(expected, found, "Leave out the random control and the full set: they would be the same rows.")
 
 
 def _parent(workspace: Workspace, run_id: str) -> tuple[Run, Source]:
@@ -175,7 +189,7 @@ def _written(
             truncated_rows=truncated,
             settings=settings,
             control_of=parent.run_id if parent and role == "random" else None,
-            scoring_seconds=(read_status(scores) or {}).get("seconds") if rule["keep"] != "random" else None,
+            scoring_seconds=(read_status(scores) or {}).get("seconds") if _asks_for_scores(rule) else None,
             code=package_version("deft-studio"),
             omega=settings.guidance,
             role=role,
@@ -183,6 +197,11 @@ def _written(
         )
         write_run(folder, run)
     return run
+
+
+def _asks_for_scores(rule: dict[str, Any]) -> bool:
+    """Whether rows are chosen by what scoring found out; a condition is taken to, random rows without one do without."""
+    return rule["keep"] != "random" or bool(rule["where"])
 
 
 def _fingerprints(workspace: Workspace, saved: Saved, score_id: str) -> dict[str, str | None]:

@@ -102,7 +102,8 @@ def figures(placed: Placed) -> None:
         st.button("list these rows", icon=":material/filter_alt:", type="tertiary", on_click=_list_uncertain, disabled=not rows)
 
 
-_HELP = "Rows that the rule keeps in more than 5 % and in fewer than 95 % of 200 bootstrap draws of d, by whole conversations."
+_HELP = "Rows that the rule keeps in more than 5 % and in fewer than 95 % of 200 bootstrap draws of d, by whole conversations. "
+_HELP += "Random rows have no places: where the rule keeps those, this is as if it kept the highest."
 
 
 def _list_uncertain() -> None:

@@ -15,8 +15,8 @@ from pages.shared import run_list, run_resources, state, widgets
 HELP = (
     "Decided by accuracy_implicit alone, so that nobody picks the figure that pleases: better or worse where the 95 % interval of the "
     "difference, paired by held-out prompt, is wholly on one side of 0. More held-out rows (evaluation rows) make it narrower. It never "
-    "holds the chance of which rows were drawn: in [our study](study) one pair of random draws in five was this far apart, on 691 prompts. "
-    "Repeat the run and its control with other seeds before you believe a small difference."
+    "holds the chance of which rows were drawn, however many prompts there are: in [our study](study) 18 % of the pairs of random draws "
+    "were this far apart on 691 prompts, 6 % on 64. Repeat the run and its control with other seeds before you believe a small difference."
 )
 ICONS = {
     "better": ":material/thumb_up:",

@@ -26,12 +26,13 @@ BESIDE = {  # role: what it is called, why
     ),
     "full": (
         "the full set",
-        "All rows that the rule drew from, for as many epochs: what the filter saves, and what it costs. In "
-        "[our study](study) no 5 % came up to them.",
+        "All rows that the rule drew from, for as many epochs: what the filter saves, and what it costs. In the one such run of "
+        "[our study](study) they did better than random 5 %.",
     ),
     "unguided": ("the same without guidance", "The same rows by the method's own loss: what guidance adds."),
 }
 OTHER_DRAW = "The selection is random rows itself: another draw of them says how far chance alone takes two runs apart."
+SAME_ROWS = "The selection has all rows that it could be drawn from: these would be the same rows."
 NOTHING = "none"  # of the address: nothing beside it
 BUTTON = "train-start"
 
@@ -48,17 +49,18 @@ def beside(frame: Frame, saved: Saved, known: Facts, settings: Settings, own: Pr
     """The roles that run beside it, each a box to tick; `own` is what the run itself takes."""
     random_rows = saved.rule.keep == "random"
     asked = state.values(state.ALSO) or ([] if random_rows else ["random"])
-    wanted = tuple(role for role in BESIDE if role in asked and (role != "unguided" or settings.guidance != 0))
+    closed = dict.fromkeys(("random", "full"), SAME_ROWS) if known.whole else {}
+    closed |= {"unguided": "Guidance is off already."} if settings.guidance == 0 else {}
+    wanted = tuple(role for role in BESIDE if role in asked and role not in closed)
     with st.container(border=True):
         st.html('<div style="font-size:.88rem;opacity:.7">Also run, one behind the other, to be compared with it</div>')
         with st.container(horizontal=True, gap="medium"):
             for role, (words, why) in BESIDE.items():
-                off = role == "unguided" and settings.guidance == 0
-                help = "Guidance is off already." if off else OTHER_DRAW if random_rows and role == "random" else why
+                help = closed.get(role) or (OTHER_DRAW if random_rows and role == "random" else why)
                 ticked = role in wanted
                 key = state.mirror(f"train-also-{role}", ticked)
                 changed = state.changed(key, lambda on, role=role: _tick(wanted, role, on))  # type: ignore[misc]
-                st.checkbox(words, ticked, key=key, on_change=changed, disabled=off, help=help, width="content")
+                st.checkbox(words, ticked, key=key, on_change=changed, disabled=role in closed, help=help, width="content")
         full = _full(frame, saved, known, settings) if "full" in wanted else None
         _together(own, wanted, full)
     return wanted

@@ -233,6 +233,16 @@ def test_random_rows_have_another_draw_beside_them_only_where_somebody_asks(best
     assert ids[0] == ids[1] != ids[2]
 
 
+def test_a_selection_of_all_rows_has_nothing_else_to_be_drawn_beside_it(best: Workspace, started: list[str]) -> None:
+    save(best, "all", Rule("highest", fraction=1.0))
+    app = opened("train", selection="all", also=["random", "full"])
+    boxes = [widget(app, "checkbox", words) for words in ("a random control of the same size", "the full set")]
+    assert [(box.value, box.disabled) for box in boxes] == [(False, True)] * 2
+    assert all("would be the same rows" in box.proto.help for box in boxes)
+    start(app)
+    assert [(read_run(best.run(run_id)).role, read_run(best.run(run_id)).rows) for run_id in started] == [("run", 160)]
+
+
 def test_all_of_a_group_with_a_name(best: Workspace, started: list[str]) -> None:
     app = opened("train", also=["random", "full", "unguided"], **{"train-guidance": "auto"})
     assert "The full set: 160 rows, 120 steps" in said(app, "caption") and "4 runs in all" in said(app, "caption")

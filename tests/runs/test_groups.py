@@ -74,6 +74,24 @@ def scored_preferences(rows):
     return preferences(rows)
 
 
+@pytest.mark.parametrize("rule", [Rule("random", fraction=1.0), Rule("highest", fraction=1.0, where="tokens_chosen > 20")])
+@pytest.mark.parametrize("asked", [{"control": True}, {"control": False, "full": True}])
+def test_what_would_be_the_same_rows_is_refused_and_nothing_is_left(workspace, rule, asked):
+    scored(workspace)
+    with pytest.raises(InputError) as error:
+        started(workspace, Settings(), rule, **asked)
+    assert "leaves rows of its pool out" in str(error.value) and "best@1" in str(error.value)
+    assert not list(workspace.runs.glob("*/run.json"))
+
+
+def test_rows_kept_by_hand_beside_the_whole_pool_have_a_control(workspace):
+    there = scored(workspace)
+    decide(workspace, "keep", *there)  # 32 training rows, of which the pool has those above 20 tokens
+    group, _ = started(workspace, Settings(), Rule("highest", fraction=1.0, where="tokens_chosen > 20"))
+    run, control = read(workspace, group)
+    assert control.rows < run.rows == 32
+
+
 def test_steps_become_epochs_for_the_full_set():
     # 10 rows, 4 a step: 3 steps an epoch; 6 steps are 2 epochs. 40 rows: 10 steps an epoch, 20 in all
     # an evaluation every 2 of 6 steps: 20 x 2 / 6 = 6.7, so every 7 of 20

@@ -32,7 +32,7 @@ def lengths(**changes):
 
 def known(**changes):
     values = {"reference": "best@1", "dataset": "demo", "model": "tiny", "max_length": 1024, "layout": "prefix-shared", "own_logits": False}
-    values |= {"rows": 3, "left_out": {}, "lengths": lengths(), "heldout": 10, "judge": 0, "size": SIZE}
+    values |= {"rows": 3, "whole": False, "left_out": {}, "lengths": lengths(), "heldout": 10, "judge": 0, "size": SIZE}
     return Facts(**values | {"scoring_speed": 100.0, "scoring_seconds": 9.0} | changes)
 
 

@@ -147,7 +147,7 @@ def test_a_control_has_as_many_rows_of_the_same_pool_by_chance(workspace):
     kept = rows(workspace.run(control.run_id))
     assert (control.rows, control.control_of, control.omega, control.settings) == (parent.rows, parent.run_id, 0.5, parent.settings)
     assert control.rule == {"keep": "random", "by": "reward_chosen", "count": parent.rows, "where": rule.where, "seed": 5}
-    assert control.scoring_seconds is None
+    assert parent.scoring_seconds == control.scoring_seconds == 50.0  # its condition is about a column of the scores
     assert len(kept) == parent.rows
     assert set(kept["split"]) == {"train"}
     assert not set(kept.index) & set(dropped)
