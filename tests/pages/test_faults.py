@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import psutil
 import pytest
 
 from deft_core.runs import groups, launch, metrics, monitor, queue
@@ -19,7 +18,7 @@ from pages.shared import run_resources
 from tests.pages.driving import checked, opened, widget
 from tests.pages.test_runs import GONE, charts, live, press, runs, words  # noqa: F401  (a fixture)
 from tests.pages.test_train import best, start  # noqa: F401  (a fixture)
-from tests.runs.made import a_run, until
+from tests.runs.made import a_run, gone, until
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_a_stop_goes_on_in_the_next_server_and_can_be_hurried(workspace: Workspa
     assert thread.is_alive() and widget(app, "button", "Stopping …").disabled
     press(app, "Kill it now")
     until(lambda: monitor.status(running) == "stopped")
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert gone(pid)
     thread.join()
     assert "it was stopped before it could say where. Resume" in words(opened("runs", run=running.name)).replace("\n\n", ". ")
 

@@ -2,6 +2,8 @@
 
 import time
 
+import psutil
+
 from deft_core import overrides, selecting, selections
 from deft_core.rule import Rule
 from deft_core.runs.prepare import prepare
@@ -48,3 +50,11 @@ def until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.01)
+
+
+def gone(pid):
+    """Whether a process has ended, at whatever moment it does."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -8,19 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import psutil
 import pytest
 
 from deft_core.errors import DeftError, InputError
 from deft_core.processes import SILENT_SECONDS, identity
 from deft_core.runs import launch, monitor, queue
 from deft_core.workspace import Workspace, write_json
-from tests.runs.made import a_run, until
+from tests.runs.made import a_run, gone, until
 from tests.runs.test_processes import STAND_IN, ended, holding, nobody_is_left, plan, start, steps  # noqa: F401  (a fixture)
-
-
-def gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_folder_deleted_under_a_run_ends_it_and_lets_the_next_one_in(workspace, monkeypatch):

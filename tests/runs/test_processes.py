@@ -15,7 +15,7 @@ from deft_core.runs import labels, launch, metrics, monitor, queue
 from deft_core.runs.spec import read_run, write_run
 from deft_core.status import read_status
 from deft_core.workspace import append_line, read_json, write_json
-from tests.runs.made import a_run, until
+from tests.runs.made import a_run, gone, until
 
 STAND_IN = "tests.runs.stand_in"
 
@@ -127,8 +127,8 @@ def test_one_that_does_not_listen_is_killed_with_its_children(workspace):
     holding(folder, 2)
     child = read_json(folder / "child.json")["pid"]
     assert launch.stop(workspace, folder.name, grace_seconds=0.2) == "stopped"
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    assert gone(pid)
+    until(lambda: gone(child))
     assert monitor.last_words(folder)[0] == "it was stopped before it could say where"
 
 
@@ -258,7 +258,7 @@ def test_a_second_process_on_a_run_leaves_it_alone(workspace):
     holding(folder, 1)
     said = read_json(folder / "status.json")
     second = launch.start_detached(["-m", STAND_IN, str(folder)], folder / "second.txt")
-    until(lambda: not psutil.pid_exists(second) or psutil.Process(second).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(second))
     assert "in no other process" in (folder / "second.txt").read_text()
     assert {key: read_json(folder / "status.json")[key] for key in ("pid", "state")} == {key: said[key] for key in ("pid", "state")}
 
@@ -275,7 +275,7 @@ def test_a_folder_that_was_copied_runs_where_it_is(workspace, tmp_path):
 def test_the_worker_names_a_folder_that_is_no_run(tmp_path):
     log = tmp_path / "log.txt"
     pid = launch.start_detached(["-m", STAND_IN, str(tmp_path)], log)
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(pid))
     assert "Name the folder of a run" in log.read_text()
     assert not (tmp_path / "exit.json").exists()
 
