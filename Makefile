@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.dev
 
-.PHONY: app test test-slow test-browser lint format types bench study-data study-rows study-tuning study-primary study-exploratory study-tables clean
+.PHONY: app test test-slow test-browser lint format types bench study-data study-rows study-tuning study-primary study-exploratory study-lengths study-tables clean
 
 app: .venv/.app
 	$(BIN)/deft app --demo
@@ -43,7 +43,7 @@ study-data: $(STAMP)
 	$(BIN)/deft score hh
 	$(BIN)/deft score qa
 
-study-rows study-tuning study-primary study-exploratory: $(STAMP)
+study-rows study-tuning study-primary study-exploratory study-lengths: $(STAMP)
 	$(BIN)/python docs/study/run.py $(@:study-%=%)
 
 # One table: make study-table-primary, and so on; all of them and the pictures: make study-tables.

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from deft_core.rule import Rule
+from deft_core.runs import metrics
 from deft_core.runs.prepare import ROWS
 from deft_core.runs.spec import read_run, write_run
 from deft_core.selection import kept
+from deft_core.workspace import write_json
 from tests.runs.test_spec import a_run
 
 STUDY = Path(__file__).parents[1] / "docs" / "study"
@@ -61,6 +63,18 @@ def test_length_matched_rows_are_as_long_as_the_highest_and_none_of_them(table):
     # 380 other rows over 200 lengths: the 10 nearest are within about 4 tokens, so sorted lengths are as well
     assert max(abs(a - b) for a, b in zip(lengths, sorted(table["tokens_chosen"][top]), strict=True)) <= 8
     assert found != import_module("arms").matched(table, 1)
+
+
+def test_the_lowest_rows_have_a_control_of_length_of_their_own(table):
+    runs = list(import_module("arms").lengths(table))
+    assert [one.name for one in runs] == [f"lowest-lengths-{number}" for number in range(4)]
+    masks = [np.array([row in one.rule.where for row in table["id"]]) for one in runs]
+    low = kept(table, Rule("lowest", fraction=0.05))
+    assert {(mask & low).sum() for mask in masks} == {0}
+    assert {mask.sum() for mask in masks} == {20}
+    assert len({mask.tobytes() for mask in masks}) == 4
+    ours, theirs = (sorted(table["tokens_chosen"][mask]) for mask in (masks[0], low))
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 8  # as above
 
 
 def test_a_contrast_is_a_difference_of_means():
@@ -133,70 +147,34 @@ def test_tuning_runs_are_evaluated_on_half_of_the_judge_split(tmp_path):
     assert all(str(int(k) ^ 1) in pairs for k in pairs)  # conversations are not cut in two
 
 
-def test_what_an_arm_selects_is_its_mean_over_subsets(tmp_path, monkeypatch):
-    tables = import_module("tables")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    columns = dict.fromkeys(tables.SELECTED, 0.0)
-    rows = [{"id": name} | columns | {"tokens_chosen": n, "kept_highest": k, "kept_lowest": 0.0} for name, n, k in ROWS_OF_FOUR]
-    pd.DataFrame(rows).to_parquet(tmp_path / "training-hh.parquet")
-    for number, ids in enumerate((["a", "b"], ["c", "d"], ["c", "d"])):
-        one = {"name": f"random-{number}", "part": "primary", "arm": "random", "number": number, "dataset": "hh", "ids": ids}
-        (tmp_path / f"random-{number}.json").write_text(json.dumps(one))
-    one = {"name": "highest-0", "part": "primary", "arm": "highest", "number": 0, "dataset": "hh", "ids": ["a", "c"]}
-    (tmp_path / "highest-0.json").write_text(json.dumps(one))
-    found = tables.selects().set_index("arm")
-    # all: (1 + 2 + 30 + 50) / 4 = 20.75; random: ((1 + 2) / 2 + (30 + 50) / 2) / 2 = 20.75, of two different subsets; highest (1 + 30) / 2
-    assert found["tokens_chosen"].to_dict() == {"all training rows": "20.8", "highest": "15.5", "random": "20.8"}
-    assert found["subsets"].to_dict() == {"all training rows": 1, "highest": 1, "random": 2}
-    # of rows a and c draws of d keep 1.0 and 0.5 in the mean: 0.75
-    assert found["kept by draws of d: highest"].to_dict() == {"all training rows": "", "highest": "0.75", "random": ""}
+def test_rules_by_a_reward_are_followed_under_draws_of_d(table):
+    arms = import_module("arms")
+    every = [*arms.planned(table), *arms.exploratory(1.0)]
+    of_hh = import_module("run").first_arms(every, arms.HH)
+    assert list(of_hh.values()) == ["highest", "lowest", "middle", "highest-margin", "lowest-margin", "highest-10"]  # each rule once
+    assert import_module("run").first_arms(every, arms.QA) == {Rule("highest", fraction=0.05): "pro-highest"}
 
 
-def test_tables_take_the_places_of_the_ones_that_are_there(monkeypatch):
-    tables = import_module("tables")
-    frames = {"arms": lambda: pd.DataFrame({"arm": ["a"], "runs": [2]}), "power": lambda: pd.DataFrame({"x": ["y"]})}
-    monkeypatch.setattr(tables, "TABLES", frames)
-    text = "Words.\n\n<!-- arms -->\n| old |\n|---|\n| 1 |\n\n| not ours |\n\n<!-- power -->\nMore.\n"
-    expected = (
-        "Words.\n\n<!-- arms -->\n| arm | runs |\n|---|---|\n| a | 2 |\n\n| not ours |\n\n<!-- power -->\n| x |\n|---|\n| y |\nMore.\n"
-    )
-    assert tables.with_tables(text) == tables.with_tables(expected) == expected
-
-
-def test_the_tables_of_the_study_are_those_of_its_results():
-    tables = import_module("tables")
-    text = (tables.RESULTS.parent / "README.md").read_text(encoding="utf-8")
-    assert "| highest - random | accuracy_implicit | 5, 20 |" in text
-    assert tables.with_tables(text) == text
-
-
-def test_guided_runs_are_compared_with_the_same_runs_without_guidance(tmp_path, monkeypatch):
-    tables = import_module("tables")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    pd.DataFrame({"id": ["a", "b"], "conversation": [0, 1]}).to_parquet(tmp_path / "heldout-hh.parquet")
-    runs = {"highest": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "highest-guided": [[0.0, 0.5], [1.0, 0.5]], "random": [[0.0, 0.0]]}
-    for name, values in (runs | {"middle": [[0.5, 0.5]], "highest-10": [[1.0, 1.0]]}).items():
-        for number, of_rows in enumerate(values):
-            part = "exploratory" if name in ("highest-guided", "middle", "highest-10") else "primary"
-            one = {"name": f"{name}-{number}", "part": part, "arm": name, "number": number, "dataset": "hh"}
-            one["evaluation"] = {"generalisation": {"kl": {"tuned": {"value": 0.1 * number}}}}
-            (tmp_path / f"{name}-{number}.json").write_text(json.dumps(one))
-            pd.DataFrame({"id": ["a", "b"], "accuracy_implicit": of_rows}).to_parquet(tmp_path / f"{name}-{number}.parquet")
-    found = tables.exploratory().set_index("arm")
-    # highest-10 has nothing yet that it is compared with
-    assert found["against"].to_dict() == {"middle": "random", "highest-guided": "highest"}
-    # each run with the one of its number: (0, 0.5) - (0, 0) and (1, 0.5) - (1, 0), so 0.25 in the mean and nothing of the run of number 2;
-    # rows differ by 0 and 0.5 whatever the run: of two rows drawn the mean is 0, 0.25 or 0.5
-    assert found["accuracy_implicit"]["highest-guided"] == "+0.2500 (95.0%: +0.0000 to +0.5000)"
-    assert found["accuracy_implicit"]["middle"] == "+0.5000 (95.0%: +0.5000 to +0.5000)"
-    # two guided runs and the two of their numbers; middle 0.5 above the one random run: (1 + 0) / (1 + 1)
-    assert found["runs"].to_dict() == {"middle": "1, 1", "highest-guided": "2, 2"}
-    assert found["means"].to_dict() == {"middle": "0.5000, 0.0000", "highest-guided": "0.5000, 0.2500"}
-    assert found["KL"].to_dict() == {"middle": "0.000, 0.000", "highest-guided": "0.050, 0.050"}  # of runs 0 and 1: (0 + 0.1) / 2
-    assert found["rank p"].to_dict() == {"middle": "0.500", "highest-guided": ""}
-    # never 0 or below in 10,000 draws: 1 / 10,000, times 2; 0 in a quarter of them: twice 0.25, then times 1
-    assert found["p (Holm)"]["middle"] == "< 0.001"
-    assert float(found["p (Holm)"]["highest-guided"]) == pytest.approx(0.5, abs=0.03)
-
-
-ROWS_OF_FOUR = [("a", 1, 1.0), ("b", 2, 0.0), ("c", 30, 0.5), ("d", 50, 0.5)]
+def test_what_a_run_leaves_is_what_the_tables_read(tmp_path, monkeypatch):
+    run, arms = import_module("run"), import_module("arms")
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
+    write_run(tmp_path, a_run())
+    for event, step, loss in (("start", 0, None), ("step", 1, 0.7), ("step", 2, 0.6), ("start", 1, None), ("step", 2, 0.5)):
+        metrics.append(tmp_path, event, step, loss=loss)
+    write_json(tmp_path / "resolved.json", {"omega": 0.25})
+    evaluation = {key: {} for key in ("alignment", "generalisation", "judge", "cost")} | {"prompts": 2, "new_tokens": 64, "more": 1}
+    write_json(tmp_path / "evaluation.json", evaluation)
+    said = {f"{name}_tuned": [0.25, 1.0] for name in run.ROWS} | {"id": ["a", "b"], "kl_tokens": [3, 4]}
+    pd.DataFrame(said).to_parquet(tmp_path / "evaluation_rows.parquet")
+    pd.DataFrame({"id": ["c", "d"]}).to_parquet(tmp_path / "input.parquet")
+    prompt = [{"role": "user", "content": "first"}]
+    again = [*prompt, {"role": "assistant", "content": "so"}, {"role": "user", "content": "second"}]
+    pd.DataFrame({"id": ["a", "b"], "prompt": [prompt, again]}).to_parquet(tmp_path / "heldout.parquet")
+    run.harvest(arms.Planned("primary", "highest", 0, arms.HH, Rule("highest", fraction=0.05), arms.settings()), tmp_path)
+    about = json.loads((tmp_path / "results" / "highest-0.json").read_text())
+    assert about["steps"] == [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.5}]  # the step that was made again counts once
+    assert (about["ids"], about["omega"], about["rows"], about["name"]) == (["c", "d"], 0.25, 10, "highest-0")
+    rows = pd.read_parquet(tmp_path / "results" / "highest-0.parquet")
+    assert rows["accuracy_implicit"].tolist() == [0.25, 1.0] and rows["kl_tokens"].tolist() == [3, 4]
+    heldout = pd.read_parquet(tmp_path / "results" / "heldout-hh.parquet")
+    assert heldout["conversation"].tolist() == [0, 0]  # by the first user turn

@@ -12,7 +12,7 @@ from deft_core.rule import Rule
 from deft_core.runs.spec import Settings
 from deft_core.selection import kept
 
-__all__ = ["EPOCHS", "FRACTION", "GRID", "HH", "QA", "Planned", "exploratory", "matched", "planned", "settings", "tuning"]
+__all__ = ["EPOCHS", "FRACTION", "GRID", "HH", "QA", "Planned", "exploratory", "lengths", "matched", "planned", "settings", "tuning"]
 
 HH, QA = "hh", "qa"  # datasets of the workspace
 FRACTION = 0.05
@@ -25,7 +25,7 @@ NEAREST = 10  # rows near in length that a length-matched row is drawn from
 class Planned:
     """One run."""
 
-    part: str  # tuning | primary | exploratory
+    part: str  # tuning | primary | exploratory | lengths
     arm: str
     number: int  # the seed, or the number of the subset
     dataset: str
@@ -86,16 +86,22 @@ def exploratory(omega: float) -> Iterator[Planned]:
     yield Planned("exploratory", "full", 0, HH, chance[0], settings(epochs=1.0), role="full")
 
 
-def matched(table: pd.DataFrame, number: int) -> list[str]:
-    """Ids of a length-matched subset: for each row of `highest`, in random order, one of the rows nearest in tokens of the chosen answer.
+def lengths(table: pd.DataFrame) -> Iterator[Planned]:
+    """The lowest rows' control of length, added to the plan after the other runs."""
+    for number in range(4):
+        yield Planned("lengths", "lowest-lengths", number, HH, _these(matched(table, number, "lowest")), settings())
 
-    Drawn without replacement among rows that are not in `highest`; of equally near ones those that come first in the table count as nearer.
+
+def matched(table: pd.DataFrame, number: int, end: str = "highest") -> list[str]:
+    """Ids of a length-matched subset: for each row of that end, in random order, one of the rows nearest in tokens of the chosen answer.
+
+    Drawn without replacement among rows that are not of that end; of equally near ones those that come first in the table count as nearer.
     """
     chance = np.random.default_rng(number)
-    top = kept(table, Rule("highest", fraction=FRACTION))
-    left = table[~top & table["reward_chosen"].notna().to_numpy()]
+    theirs = kept(table, Rule(end, fraction=FRACTION))
+    left = table[~theirs & table["reward_chosen"].notna().to_numpy()]
     found: list[str] = []
-    for length in chance.permutation(table.loc[top, "tokens_chosen"].to_numpy()):
+    for length in chance.permutation(table.loc[theirs, "tokens_chosen"].to_numpy()):
         nearest = (left["tokens_chosen"] - length).abs().sort_values(kind="stable").index[:NEAREST]
         taken = nearest[chance.integers(len(nearest))]
         found.append(str(left.loc[taken, "id"]))

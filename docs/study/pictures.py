@@ -21,7 +21,8 @@ from tables import RESULTS, arm, heldout, runs  # noqa: E402
 
 from deft_core.charts import COLOURS, TITLES, framed  # noqa: E402
 
-ARMS = {"random": COLOURS["random"], "highest": COLOURS["kept"], "lowest": COLOURS["rejected"], "length-matched": COLOURS["chosen"]}
+ARMS = {"random": COLOURS["random"], "highest": COLOURS["kept"], "length-matched": COLOURS["chosen"]}
+ARMS |= {"lowest": COLOURS["rejected"], "lowest-lengths": COLOURS["base"]}
 WIDTH, HEIGHT = 880, 360
 CHANCE = 0.5
 
@@ -31,12 +32,19 @@ def main() -> None:
     photograph({folder / "arms.png": arms(), folder / "lengths.png": lengths()})
 
 
+def drawn() -> dict[str, str]:
+    """The arms that have runs, and their colours."""
+    there = {one["arm"] for one in runs("primary", "lengths")}
+    return {name: colour for name, colour in ARMS.items() if name in there}
+
+
 def arms() -> go.Figure:
     """Held-out accuracy of every run, and each arm's mean with the interval that crosses conversations and runs."""
     about = heldout("hh")
     ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
     traces: list[dict[str, Any]] = []
-    for place, (name, colour) in enumerate(ARMS.items()):
+    shown = drawn()
+    for place, (name, colour) in enumerate(shown.items()):
         values = arm(name, "accuracy_implicit", ids)
         # against a coin on every row, which has no chance of its own
         found = contrast(values, np.full((1, len(ids)), CHANCE), conversations)
@@ -46,7 +54,7 @@ def arms() -> go.Figure:
         errors = {"type": "data", "symmetric": False, "array": [found.high - found.value], "arrayminus": [found.value - found.low]}
         diamond = {"type": "scatter", "mode": "markers", "x": [mean], "y": [place], "error_x": errors}
         traces += [dots, diamond | {"marker": {"color": colour, "symbol": "diamond", "size": 13, "line": {"color": "white", "width": 1}}}]
-    names = {"tickvals": list(range(len(ARMS))), "ticktext": [f"{name}  " for name in ARMS], "autorange": "reversed"}
+    names = {"tickvals": list(range(len(shown))), "ticktext": [f"{name}  " for name in shown], "autorange": "reversed"}
     x = {
         "title": {"text": "accuracy_implicit on 691 held-out rows: every run, and the arm's mean with its 95 % interval"},
         "tickformat": ".2f",
@@ -59,8 +67,8 @@ def lengths() -> go.Figure:
     """Held-out accuracy of every run over the mean length of the chosen answers that it was trained on."""
     tokens = pd.read_parquet(RESULTS / "training-hh.parquet").set_index("id")["tokens_chosen"]
     traces = []
-    for name, colour in ARMS.items():
-        own = [one for one in runs("primary") if one["arm"] == name]
+    for name, colour in drawn().items():
+        own = [one for one in runs("primary", "lengths") if one["arm"] == name]
         x = [tokens[one["ids"]].mean() for one in own]
         y = [one["evaluation"]["alignment"]["accuracy_implicit"]["tuned"]["value"] for one in own]
         marker = {"color": colour, "size": 9, "opacity": 0.75}

@@ -1,10 +1,10 @@
 """Makes the study's runs, one after the other, through the workspace's queue; what is there already is left alone.
 
-    python docs/study/run.py rows | tuning | primary | exploratory [1/2]      DEFT_WORKSPACE names the workspace; `make study-data` fills it
+    python docs/study/run.py rows | tuning | primary | exploratory | lengths [1/2]
 
-1/2 is the first half of them: two halves may run at once, each in a copy of the workspace and with OMP_NUM_THREADS=1. Killed and
-started again, it goes on: a run that was under way is resumed. When a run has finished, what the analysis needs of it is written to
-docs/study/results/ and its model is removed from the workspace (0.5 GB each).
+DEFT_WORKSPACE names the workspace, `make study-data` fills it. 1/2 is the first half of the runs: two halves may run at once, each in
+a copy of the workspace and with OMP_NUM_THREADS=1. Killed and started again, it goes on: a run that was under way is resumed. When a
+run has finished, what the analysis needs of it is written to docs/study/results/ and its model is removed from the workspace (0.5 GB).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
-from arms import FRACTION, HH, Planned, exploratory, planned, tuning  # noqa: E402
+from arms import HH, QA, Planned, exploratory, lengths, planned, tuning  # noqa: E402
 
 from deft_core import file_names, queries, reliability, selecting, selections, uncertainty  # noqa: E402
 from deft_core.group_counts import read_counts  # noqa: E402
@@ -54,6 +55,7 @@ def main() -> None:
         "tuning": tuning,
         "primary": lambda: planned(_training_rows(workspace)),
         "exploratory": lambda: exploratory(_omega(workspace)),
+        "lengths": lambda: lengths(_training_rows(workspace)),
     }
     if part not in todo:
         sys.exit(f"Expected one of rows, {', '.join(todo)}; found {part!r}. Say which part of the study to run.")
@@ -64,31 +66,48 @@ def main() -> None:
             shutil.rmtree(folder / "model", ignore_errors=True)
 
 
-def _training_rows(workspace: Workspace) -> pd.DataFrame:
-    table = queries.light_table(queries.open_view(workspace, HH))
+def _training_rows(workspace: Workspace, dataset: str = HH) -> pd.DataFrame:
+    table = queries.light_table(queries.open_view(workspace, dataset))
     return table[table["split"] == "train"].reset_index(drop=True)
 
 
 def write_training_rows(workspace: Workspace) -> None:
-    """What rules go by and what they may bring along, of every training row, and how often draws of d keep it in the 5 % at either end."""
-    view, table = queries.open_view(workspace, HH), _training_rows(workspace)
-    folder, pooled = view.parts[0].parent, open_pooled(view)
-    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(read_counts(folder)))
+    """What rules go by and what they may bring along, of every training row, and how often draws of d keep it under each arm's rule."""
+    tables = {dataset: _training_rows(workspace, dataset) for dataset in (HH, QA)}
+    every = [*planned(tables[HH]), *exploratory(1.0)]
+    RESULTS.mkdir(exist_ok=True)
+    for dataset, table in tables.items():
+        found = _with_shares(queries.open_view(workspace, dataset), table, first_arms(every, dataset))
+        found.to_parquet(RESULTS / f"training-{dataset}.parquet", index=False, compression="zstd")
+
+
+def first_arms(every: Iterable[Planned], dataset: str) -> dict[Rule, str]:
+    """Each rule that goes by a reward, so that draws of d decide what it keeps, with the first arm that has it."""
+    found: dict[Rule, str] = {}
+    for one in every:
+        if one.dataset == dataset and uncertainty.can_tell(one.rule):
+            found.setdefault(one.rule, one.arm)
+    return found
+
+
+def _with_shares(view: queries.View, table: pd.DataFrame, arm_of: dict[Rule, str]) -> pd.DataFrame:
+    """The training rows' columns and, for each rule, as kept_<arm>, the share of draws of d that keep the row."""
+    pooled = open_pooled(view)
+    drawn = uncertainty.draws(open_head(view), reliability.bootstrap(read_counts(view.parts[0].parent)))
     where = places(pooled, table["id"].tolist())
     members = np.zeros(pooled.rows.num_rows, dtype=bool)
     members[where] = True
     found = table[["id", *COLUMNS]].copy()
-    for end in ("highest", "lowest"):
-        rule = Rule(end, fraction=FRACTION)
-        found[f"kept_{end}"] = uncertainty.kept_probability(pooled, drawn, rule, members, int(kept(table, rule).sum()))[where]
-    RESULTS.mkdir(exist_ok=True)
-    found.to_parquet(RESULTS / f"training-{HH}.parquet", index=False, compression="zstd")
+    for rule, arm in arm_of.items():
+        found[f"kept_{arm}"] = uncertainty.kept_probability(pooled, drawn, rule, members, int(kept(table, rule).sum()))[where]
+    return found
 
 
 def _omega(workspace: Workspace) -> float:
     """The weight that guidance auto finds on the highest rows, from the first run that asks for it, which is made for it."""
     first = next(one for one in exploratory(1.0) if one.arm == "highest-guided")
-    return float(read_json(finished(workspace, first) / "resolved.json")["omega"])
+    there = RESULTS / f"{first.name}.json"
+    return float(read_json(there if there.is_file() else finished(workspace, first) / "resolved.json")["omega"])
 
 
 def finished(workspace: Workspace, one: Planned) -> Path:
@@ -142,7 +161,7 @@ def write_heldout(folder: Path, path: Path) -> None:
 def harvest(one: Planned, folder: Path) -> None:
     """A run's figures as JSON, and what it says of every held-out row as Parquet beside it."""
     run, evaluation = read_json(folder / "run.json"), read_json(folder / "evaluation.json")
-    steps = [event for event in metrics.read(folder)[0] if event["event"] == "step"]
+    steps = [event for event in metrics.standing(metrics.read(folder)[0]) if event["event"] == "step"]
     about: dict[str, Any] = {"name": one.name, "part": one.part, "arm": one.arm, "number": one.number, "dataset": one.dataset}
     about |= {name: run[name] for name in ("rule", "rows", "heldout_rows", "settings", "fingerprints", "code", "created")}
     about["ids"] = pq.read_table(folder / "input.parquet", columns=["id"])["id"].to_pylist()

@@ -1,7 +1,9 @@
 """The study's tables from docs/study/results/.
 
-python docs/study/tables.py tuning | power | selects | primary | pairs | arms | exploratory      prints one (make study-table-primary)
-python docs/study/tables.py      puts all of them into README.md, each below the comment with its name (make study-tables)
+python docs/study/tables.py tuning | power | selects | primary | logp | pairs | arms | exploratory      prints one
+python docs/study/tables.py      puts all of them into README.md, each below the comment with its name
+
+make study-table-primary and so on, make study-tables.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,9 @@ from deft_core.intervals import difference, mean  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PRIMARY = ("highest", "lowest")
-CONTRASTS = {"highest": "random", "lowest": "random", "length-matched": "random", "highest ": "length-matched"}
+ARMS = ("primary", "lengths", "exploratory")  # parts of the study whose runs are arms
+CONTRASTS = (("highest", "random"), ("lowest", "random"), ("length-matched", "random"), ("highest", "length-matched"))
+CONTRASTS += (("lowest-lengths", "random"), ("lowest", "lowest-lengths"))
 COMPARED = {  # exploratory arms, each with the one it is compared with
     "middle": "random",
     "highest-margin": "random",
@@ -44,6 +49,18 @@ RANKED = ("middle", "highest-margin", "lowest-margin", "smallest-logp-margin")  
 HELDOUT_ROWS = 691
 BETWEEN_SEEDS = 0.01
 SELECTED = {"reward_chosen": 4, "reward_margin": 4, "tokens_prompt": 0, "tokens_chosen": 1, "tokens_rejected": 1, "turns": 2}
+UNSCORED = ("random", "random-10", "random-guided", "pro-random", "full")  # arms whose rows are chosen without scores
+DESCRIBED = {
+    "accuracy_implicit": "alignment",
+    "accuracy_logp": "alignment",
+    "margin": "alignment",
+    "kl": "generalisation",
+    "kl_own": "generalisation",
+    "perplexity_neutral": "generalisation",
+    "bleu": "generalisation",
+    "chrf": "generalisation",
+    "answer_tokens": "generalisation",
+}
 Z_ALPHA, Z_POWER = 2.2414, 0.8416  # two-sided 2.5 %, power 80 %
 Values = NDArray[np.float64]
 
@@ -80,14 +97,14 @@ def runs(*parts: str) -> list[dict[str, Any]]:
 
 def arm(name: str, metric: str, ids: list[str]) -> Values:
     """[runs, rows] of an arm in the order of the rows given."""
-    numbers = sorted(one["number"] for one in runs("primary", "exploratory") if one["arm"] == name)
+    numbers = sorted(one["number"] for one in runs(*ARMS) if one["arm"] == name)
     found = [pd.read_parquet(RESULTS / f"{name}-{number}.parquet").set_index("id")[metric] for number in numbers]
     return np.stack([one.loc[ids].to_numpy(np.float64) for one in found])
 
 
 def kl(name: str) -> Values:
     """[runs] of an arm, to the base on held-out chosen answers, in nats a token."""
-    own = sorted((one for one in runs("primary", "exploratory") if one["arm"] == name), key=lambda one: int(one["number"]))
+    own = sorted((one for one in runs(*ARMS) if one["arm"] == name), key=lambda one: int(one["number"]))
     return np.array([figure(one, "generalisation", "kl") for one in own])
 
 
@@ -125,13 +142,15 @@ def power() -> pd.DataFrame:
 
     What two runs on random subsets say of one row differs by the chance of both, so half of that variance is one run's. A rule is one
     subset whatever its seeds, and random the mean of 20: over rows, the variance of their difference is that of one run and a twentieth.
-    Between subsets the spread of the means is taken over all settings; between seeds it stays as assumed.
+    Two subsets' means differ by the chance of these rows too, which is taken off before the spread between subsets is had from them, over
+    all settings; between seeds the spread stays as assumed.
     """
     pairs: dict[tuple[float, float], list[Values]] = {}
     for one in runs("tuning"):
         values = pd.read_parquet(RESULTS / f"{one['name']}.parquet").sort_values("id")["accuracy_implicit"].to_numpy(np.float64)
         pairs.setdefault((one["settings"]["lr"], one["settings"]["epochs"]), []).append(values)
-    between = float(np.sqrt(np.mean([(a.mean() - b.mean()) ** 2 / 2 for a, b in pairs.values()])))
+    variances = [((a.mean() - b.mean()) ** 2 - np.var(a - b, ddof=1) / len(a)) / 2 for a, b in pairs.values()]
+    between = float(np.sqrt(max(0.0, np.mean(variances))))
     rows = []
     for (lr, epochs), (a, b) in sorted(pairs.items()):
         over_rows = float(np.sqrt(np.var(a - b, ddof=1) / 2 * (1 + 1 / 20)))
@@ -143,46 +162,69 @@ def power() -> pd.DataFrame:
 
 def selects() -> pd.DataFrame:
     """What the subsets of each arm are like beside all training rows; means over rows, then over subsets."""
-    rows = pd.read_parquet(RESULTS / "training-hh.parquet").set_index("id")
-    own = [one for one in runs("primary", "exploratory") if one["dataset"] == "hh" and one["arm"] != "full"]
-    found = [{"arm": "all training rows", "subsets": 1, "rows": len(rows), **rows[list(SELECTED)].mean().to_dict()}]
-    for name in dict.fromkeys(one["arm"] for one in own if one["arm"] not in PAIRED):  # those have the rows of another arm
-        subsets = {tuple(one["ids"]) for one in own if one["arm"] == name}
-        means = pd.DataFrame([rows.loc[list(ids), list(SELECTED)].mean() for ids in subsets]).mean()
-        found.append({"arm": name, "subsets": len(subsets), "rows": len(next(iter(subsets))), **means.to_dict()})
-    table = pd.DataFrame(found)
-    for end in PRIMARY:  # of the rows an arm keeps, how many a draw of d keeps in its mean
-        table[f"kept by draws of d: {end}"] = [_kept_again(rows, own, one["arm"], end) for one in found]
-    return table.assign(**{name: table[name].map(f"{{:.{digits}f}}".format) for name, digits in SELECTED.items()})
+    every = [one for one in runs(*ARMS) if one["arm"] not in (*PAIRED, "full")]  # those have the rows of another arm
+    return pd.DataFrame([line for dataset in dict.fromkeys(one["dataset"] for one in every) for line in _selected(every, dataset)])
 
 
-def _kept_again(rows: pd.DataFrame, own: list[dict[str, Any]], arm_name: str, end: str) -> str:
-    ids = next((one["ids"] for one in own if one["arm"] == arm_name == end), None)
-    return f"{rows.loc[ids, f'kept_{end}'].mean():.2f}" if ids else ""
+def _selected(every: list[dict[str, Any]], dataset: str) -> Iterator[dict[str, Any]]:
+    rows = pd.read_parquet(RESULTS / f"training-{dataset}.parquet").set_index("id")
+    own = [one for one in every if one["dataset"] == dataset]
+    yield _line(f"all training rows, {dataset}", [rows])
+    for name in dict.fromkeys(one["arm"] for one in own):
+        subsets = dict.fromkeys(tuple(one["ids"]) for one in own if one["arm"] == name)
+        yield _line(name, [rows.loc[list(ids)] for ids in subsets])
+
+
+def _line(arm_name: str, subsets: list[pd.DataFrame]) -> dict[str, Any]:
+    """Means over rows, then over subsets; of a rule by a reward, the share of its rows that a draw of d keeps, in the mean over draws."""
+    means = pd.DataFrame([subset.mean() for subset in subsets]).mean()
+    columns = {name: f"{means[name]:.{digits}f}" for name, digits in SELECTED.items()}
+    again = means.get(f"kept_{arm_name}")
+    about = {"arm": arm_name, "subsets": len(subsets), "rows": len(subsets[0])}
+    return about | columns | {"kept by draws of d": "" if again is None else f"{again:.2f}"}
 
 
 def primary() -> pd.DataFrame:
     """The planned contrasts, primary ones at 97.5 %, those against length at 95 %."""
     about = heldout("hh")
     ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
-    rows = []
-    for first, second in CONTRASTS.items():
+    rows, there = [], {one["arm"] for one in runs(*ARMS)}
+    for first, second in (one for one in CONTRASTS if there.issuperset(one)):
+        planned = first in PRIMARY and second == "random"
         for metric in ("accuracy_implicit", "margin"):
-            a, b = arm(first.strip(), metric, ids), arm(second, metric, ids)
-            level = 0.975 if first in PRIMARY else 0.95
+            a, b = arm(first, metric, ids), arm(second, metric, ids)
+            level = 0.975 if planned else 0.95
             found = contrast(a, b, conversations, level)
             means = a.mean(1), b.mean(1)
             rows.append(
                 {
-                    "contrast": f"{first.strip()} - {second}",
+                    "contrast": f"{first} - {second}",
                     "metric": metric,
                     "runs": f"{len(a)}, {len(b)}",
                     "means": f"{a.mean():.4f}, {b.mean():.4f}",
                     "difference": interval(found, level),
                     "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if first in PRIMARY else "",
-                    "permutation p": below(permutation_p(*means), 4) if first in PRIMARY else "",
+                    "permutation p": below(permutation_p(*means), 4) if planned else "",
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def logp() -> pd.DataFrame:
+    """The other accuracy, of arms with one subset or all rows against random ones: described, at 95 % and without correction."""
+    about = heldout("hh")
+    ids, conversations = about["id"].tolist(), about["conversation"].to_numpy()
+    by_chance, rows = arm("random", "accuracy_logp", ids), []
+    for name in (*PRIMARY, *RANKED, "full"):
+        own = arm(name, "accuracy_logp", ids)
+        found = contrast(own, by_chance, conversations)
+        line = {
+            "contrast": f"{name} - random",
+            "runs": f"{len(own)}, {len(by_chance)}",
+            "means": f"{own.mean():.4f}, {by_chance.mean():.4f}",
+        }
+        rank = rank_p(float(own.mean()), by_chance.mean(1), found.value > 0)
+        rows.append(line | {"accuracy_logp": interval(found, 0.95), "rank p": f"{rank:.3f}"})
     return pd.DataFrame(rows)
 
 
@@ -209,25 +251,9 @@ def below(p: float, digits: int) -> str:
     return f"{p:.{digits}f}" if p >= least / 2 else f"< {least:.{digits}f}"
 
 
-DESCRIBED = {
-    "accuracy_implicit": "alignment",
-    "accuracy_logp": "alignment",
-    "margin": "alignment",
-    "kl": "generalisation",
-    "kl_own": "generalisation",
-    "perplexity_neutral": "generalisation",
-    "bleu": "generalisation",
-    "chrf": "generalisation",
-    "answer_tokens": "generalisation",
-}
-
-
-UNSCORED = ("random", "random-10", "random-guided", "pro-random", "full")  # arms whose rows are chosen without scores
-
-
 def arms() -> pd.DataFrame:
     """Means over the runs of each arm; between runs, the standard deviation of the accuracy. The untrained model first."""
-    every = runs("primary", "exploratory")
+    every = runs(*ARMS)
     rows: list[dict[str, Any]] = []
     for dataset in dict.fromkeys(one["dataset"] for one in every):
         one = next(one for one in every if one["dataset"] == dataset)
@@ -264,7 +290,7 @@ def win_rate(own: list[dict[str, Any]]) -> str:
 
 def exploratory() -> pd.DataFrame:
     """The exploratory comparisons that have runs, with Holm's correction over all of them."""
-    there = {one["arm"]: one["dataset"] for one in runs("primary", "exploratory")}
+    there = {one["arm"]: one["dataset"] for one in runs(*ARMS)}
     compared = {name: against for name, against in COMPARED.items() if {name, against} <= there.keys()}
     rows, ps = [], []
     for name, against in compared.items():
@@ -289,7 +315,7 @@ def exploratory() -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**{"p (Holm)": [below(p, 3) for p in holm(ps)]})
 
 
-TABLES = {table.__name__: table for table in (tuning, power, selects, primary, pairs, arms, exploratory)}
+TABLES = {table.__name__: table for table in (tuning, power, selects, primary, logp, pairs, arms, exploratory)}
 
 if __name__ == "__main__":
     main()

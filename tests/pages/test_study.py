@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from deft_core.workspace import Workspace
-from pages.shared import study_text
+from pages.shared import rule_bar, run_outcome, study_text
 from tests.pages.driving import ROOT, opened
 
 README = ROOT / "docs" / "study" / "README.md"
@@ -42,3 +43,12 @@ def test_pictures_stand_between_the_words(workspace: Workspace, tmp_path: Path, 
 def test_a_study_that_is_not_there_is_said_in_three_parts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_text, "FOLDER", tmp_path)
     assert "Start the dashboard from a whole copy" in opened("study").error[0].value
+
+
+def test_the_figures_of_help_texts_are_those_of_the_study() -> None:
+    text = README.read_text(encoding="utf-8")
+    highest, chance, lowest = re.findall(r"0\.\d{3}", rule_bar.WHAT_TO_KEEP)
+    for start in (f"| highest | 5 | 58 | {highest} |", f"| random | 20 | 58 | {chance} |", f"| lowest | 5 | 58 | {lowest} |"):
+        assert start in text
+    of_all, of_few = re.findall(r"(\d+) %(?: of the pairs|(?= on 64))", run_outcome.HELP)
+    assert re.search(rf"\| 691 \| 190 \| \d+ \({of_all}%\) \|", text) and re.search(rf"\| 64 \| 950 \| \d+ \({of_few}%\) \|", text)
