@@ -47,7 +47,7 @@ study-rows study-tuning study-primary study-exploratory study-lengths: $(STAMP)
 	$(BIN)/python docs/study/run.py $(@:study-%=%)
 
 # One table: make study-table-primary, and so on; all of them and the pictures: make study-tables.
-study-table-%: $(STAMP)
+study-table-%: .venv/.app
 	@$(BIN)/python docs/study/tables.py $*
 
 study-tables: $(STAMP)

@@ -121,9 +121,10 @@ def words(rule: Rule) -> str:
         case "stratified":
             start = f"{rule.within} {_amount(rule)} of each {rule.strata} by {rule.by}"
         case "random":
-            start = f"random {_amount(rule)} of those with {rule.by}"
+            start = f"random {_amount(rule)} of those that have {rule.by}"
         case _:
             start = f"{rule.keep} {_amount(rule)} by {rule.by}"
+    start = f"all rows that have {rule.by}" if rule.fraction == 1 else start
     return f"{start} where {rule.where}" if rule.where else start
 
 

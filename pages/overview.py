@@ -176,7 +176,7 @@ def _selections(saved: list[selections.Listed], runs: list[monitor.Listed]) -> N
 def _runs(runs: list[monitor.Listed]) -> None:
     st.subheader("Runs")
     if not runs:
-        st.text("None yet. A run trains the model on a selection, beside a random control of the same size.")
+        st.text("None yet. A run trains the model on a selection; a random control of the same size can run beside it.")
         if st.button("Train on a selection"):
             st.switch_page(page("train.py"))
         return

@@ -86,8 +86,11 @@ def test_without_scores_any_row_may_be_drawn():
 
 def test_words():
     assert words(Rule("highest")) == "highest 5 % by reward_chosen"
-    assert words(Rule("random", count=3, where="turns > 1")) == "random 3 rows of those with reward_chosen where turns > 1"
+    assert words(Rule("random", count=3, where="turns > 1")) == "random 3 rows of those that have reward_chosen where turns > 1"
     assert words(Rule("lowest", "turns", count=1200, where="turns > 1")) == "lowest 1,200 rows by turns where turns > 1"
     assert words(Rule("highest", value=0.03125)) == "reward_chosen ≥ 0.03125"
+    assert [words(Rule(keep, fraction=1.0, where="turns > 1")) for keep in ("random", "highest", "stratified")] == [
+        "all rows that have reward_chosen where turns > 1"
+    ] * 3
     assert words(Rule("range", low=0.01, high=0.02)) == "reward_chosen ≥ 0.01 and ≤ 0.02"
     assert words(Rule("stratified", fraction=0.125)) == "highest 12.5 % of each source by reward_chosen"

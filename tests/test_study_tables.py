@@ -168,6 +168,12 @@ def test_the_other_accuracy_beside_random_rows(tables):
     assert found["rank p"].to_dict() == dict.fromkeys(found.index, "0.333") | {"highest - random": "0.667"}
 
 
+def test_a_table_that_there_is_not_is_said_in_words(tables, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tables.py", "power", "nonsense"])
+    with pytest.raises(SystemExit, match=r"Expected tables of tuning, .*; found nonsense"):
+        tables.main()
+
+
 def test_a_contrast_waits_for_both_of_its_arms(tables):
     hold_out(tables, 2)
     for arm in ("highest", "random"):

@@ -49,6 +49,8 @@ def select(
 
     options = {"keep": keep, "by": by, "fraction": fraction, "count": count, "value": value, "low": low, "high": high}
     options |= {"where": where, "seed": seed, "strata": strata, "within": within}
+    if (strata or within) and keep not in (None, "stratified"):
+        raise InputError("--strata and --within with --keep stratified", f"--keep {keep}", "Leave them out, or keep by strata.")
     scored = bool(queries.open_view(context.obj, name, score_id or queries.NEWEST).parts)
     rule = usual({option: given for option, given in options.items() if given is not None}, scored)
     draft = selecting.draft(context.obj, name, rule, score_id or queries.NEWEST, say)

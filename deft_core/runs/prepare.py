@@ -110,7 +110,7 @@ def prepare_unguided(workspace: Workspace, parent_id: str, *, name: str | None =
     """The same rows and settings without guidance."""
     parent, made_from = _parent(workspace, parent_id)
     if parent.settings.guidance == 0:
-        raise InputError(f"guidance that is on in {parent.run_id}", "none", "Leave out the run without guidance: it would be the same.")
+        raise InputError(f"guidance that is on in {parent.name}", "none", "Leave out the run without guidance: it would be the same.")
     rows = selections.kept_rows(workspace, parent.selection, parent.version)
     named, stem = name or f"{parent.name} without guidance", f"{parent.selection[:50]}-unguided"
     return _written(workspace, made_from, rows, replace(parent.settings, guidance=0.0), named, stem, parent.rule, parent, "unguided")

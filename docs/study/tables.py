@@ -66,6 +66,8 @@ Values = NDArray[np.float64]
 
 
 def main() -> None:
+    if unknown := set(sys.argv[1:]) - TABLES.keys():
+        sys.exit(f"Expected tables of {', '.join(TABLES)}; found {', '.join(sorted(unknown))}. Name one of those.")
     for name in sys.argv[1:]:
         print(markdown(TABLES[name]()))
     if not sys.argv[1:]:

@@ -34,6 +34,7 @@ h1 {font-size: 1.7rem !important; padding: 0 0 .4rem 0 !important}
 .st-key-hidden-keys {display: none}
 [data-testid="stSidebarNavLink"]::before {font: 1.15rem/1 "Material Symbols Rounded"; font-feature-settings: "liga"; margin-right: .2rem}
 [data-testid="stMarkdownContainer"] table {display: block; overflow-x: auto; width: fit-content; max-width: 100%}
+[data-testid="stMarkdownContainer"] :is(th, td) {padding: .2rem .6rem; white-space: nowrap; font-size: .85rem}
 .st-key-run-curves {display: grid !important; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: .8rem}
 .st-key-try-answers {display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr)); gap: .8rem}
 [data-testid="stSidebar"] [data-testid="stPageLink"] :is(p, div, span, a) {white-space: normal; overflow: visible; text-overflow: clip}

@@ -76,11 +76,19 @@ def test_a_partly_scored_set_says_how_many_rows_take_part(workspace):
 
 
 def test_a_set_without_scores_gives_random_rows_and_is_to_be_scored_for_others(small, capsys, monkeypatch):
-    assert deft(small, "select", "small", "--as", "some", "--count", "3")["rule"] == "random 3 rows of those with characters_chosen"
+    assert deft(small, "select", "small", "--as", "some", "--count", "3")["rule"] == "random 3 rows of those that have characters_chosen"
     code, err = failing(capsys, monkeypatch, "--workspace", small.root, "select", "small", "--as", "best", "--keep", "highest")
     assert code == 1
     assert "'small' has no scores yet" in err and "deft score small" in err
     assert deft(small, "select", "small", "--as", "long", "--by", "characters_chosen", "--count", "3")["kept"] == 3
+
+
+@pytest.mark.parametrize("option", [("--strata", "source"), ("--within", "lowest")])
+def test_what_another_rule_would_not_heed_is_refused(demo, capsys, monkeypatch, option):
+    code, err = failing(capsys, monkeypatch, "--workspace", demo.root, "select", "demo", "--as", "best", "--keep", "random", *option)
+    assert code == 1
+    assert "--strata and --within with --keep stratified" in err and "--keep random" in err
+    assert deft(demo, "select", "demo", "--as", "best", *option)["rule"].endswith("of each source by reward_chosen")
 
 
 def test_decisions_are_part_of_it(demo, table):
@@ -105,7 +113,7 @@ def test_selections_are_listed(demo):
     (demo.root / "selections" / "best" / "v1" / "selection.json").write_text("{")
     listed = deft(demo, "selections")["selections"]
     assert [(row["selection"], row["version"], row["kept"]) for row in listed] == [("best", 2, 4), ("best", 1, None)]
-    assert listed[0]["rule"] == "random 4 rows of those with reward_chosen" and "selection.json" in listed[1]["problem"]
+    assert listed[0]["rule"] == "random 4 rows of those that have reward_chosen" and "selection.json" in listed[1]["problem"]
 
 
 def test_versions_are_compared_restored_and_renamed(demo):
