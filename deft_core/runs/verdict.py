@@ -27,6 +27,9 @@ NAMES = {  # role: what it is called behind "than"
 }
 DECIDES, _POINTS = "accuracy_implicit", ("accuracy_implicit", "accuracy_logp", "win_rate")  # shares, told in points of a hundred
 _ALSO = ("margin", "win_rate")  # told where the difference is beyond chance
+_FEW = (
+    30  # prompts: of fewer, a percentile bootstrap is clearly too narrow (sqrt((n - 1) / n), and normal where t would be: Hesterberg 2015)
+)
 _PERPLEXITY, _SECONDS = "perplexity_neutral", "total_seconds"
 
 
@@ -83,7 +86,8 @@ def _verdict(other: str, role: str, gained: Mapping[str, Figure], levels: tuple[
     if state == "unknown":
         return Verdict(state, other, role, f"Beside {name} nothing can be told: they have too few held-out prompts in common.")
     begin = f"No difference beyond chance from {name}" if state == "no difference" else f"{state.capitalize()} than {name}"
-    parts = [f"{begin}: {_told(DECIDES, decides)} ({decides.prompts:,} prompts)"]
+    few = ": so few that the interval is too narrow" if decides.prompts < _FEW else ""
+    parts = [f"{begin}: {_told(DECIDES, decides)} ({decides.prompts:,} prompts{few})"]
     parts += [_told(also, gained[also]) for also in _ALSO if also in gained and _state(gained[also]) in ("better", "worse")]
     parts += [_perplexity(gained[_PERPLEXITY], levels)] if _PERPLEXITY in gained and levels and all(levels) else []
     return Verdict(state, other, role, "; ".join([*parts, cost] if cost else parts) + ".")

@@ -39,6 +39,16 @@ def test_an_interval_that_holds_0_is_no_difference_beyond_chance():
     )
 
 
+def test_an_interval_of_few_prompts_is_said_to_be_too_narrow():
+    few, enough = (Comparison(("best", BASE), (line("accuracy_implicit", "best", 0.9), at(prompts)), ()) for prompts in (29, 30))
+    assert verdict.words(few).endswith("interval 25.0 to 50.0 (29 prompts: so few that the interval is too narrow).")
+    assert verdict.words(enough).endswith("interval 25.0 to 50.0 (30 prompts).")
+
+
+def at(prompts):
+    return line("accuracy_implicit", BASE, 0.5, (-0.4, -0.5, -0.25), prompts=prompts)
+
+
 def test_worse_is_said_and_other_figures_follow_where_they_are_beyond_chance():
     found = beside((0.05, 0.02, 0.08), margin=(0.1, 0.3, (0.2, 0.1, 0.3)), win_rate=(0.5, 0.51, (0.01, -0.1, 0.1)))
     assert verdict.words(found, ROLES) == (
