@@ -54,6 +54,10 @@ class Pool:
         """All rows: id, flipped; by id."""
         return self._named(self.members)
 
+    def holds_just(self, ids: pd.Series) -> bool:
+        """Whether these are its rows, all of them and no others: nothing else could be drawn from it."""
+        return bool((self.members == self.table["id"].isin(ids)).all())
+
     def _named(self, rows: selection.Mask) -> pd.DataFrame:
         drawn = np.sort(self.table["id"].to_numpy(dtype=object)[rows])
         return pd.DataFrame({"id": drawn, "flipped": np.isin(drawn, list(self.decisions.flipped))})

@@ -66,7 +66,7 @@ def facts(workspace: Workspace, made_from: Source, *, full: bool = False) -> Fac
         **{name: about[name] for name in ("model", "layout", "own_logits")},
         max_length=lengths.limit or about["max_length"],
         rows=len(kept),
-        whole=bool((pool.members == mine).all()),
+        whole=pool.holds_just(kept["id"]),
         left_out={reason: int((rows & ~mine).sum()) for reason, rows in reasons.items()},
         lengths=lengths,
         heldout=info["heldout"],

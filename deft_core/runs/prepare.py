@@ -118,12 +118,9 @@ def prepare_unguided(workspace: Workspace, parent_id: str, *, name: str | None =
 
 def _check_part(workspace: Workspace, parent: Run, pool: Pool) -> None:
     """There have to be rows to draw from beside the run's own."""
-    rows = pool.rows()
-    if set(rows["id"]) == set(selections.kept_rows(workspace, parent.selection, parent.version)["id"]):
-        expected, found = (
-            "a selection that leaves rows of its pool out",
-            f"all {len(rows):,} of them in {parent.selection}@{parent.version}",
-        )
+    if pool.holds_just(selections.kept_rows(workspace, parent.selection, parent.version)["id"]):
+        found = f"all {parent.rows:,} of them in {parent.selection}@{parent.version}"
+        expected = "a selection that leaves rows of its pool out"
         raise InputError(expected, found, "Leave out the random control and the full set: they would be the same rows.")
 
 
