@@ -16,7 +16,7 @@ from pages.shared.brushing import Look
 
 WHAT_TO_KEEP = (
     "[Our study](study) on 5 % of the rows (SmolLM2-135M, DPO): held-out accuracy_implicit was 0.563 with the highest rewards, 0.571 with "
-    "as many random rows and 0.450 with the lowest. So the highest are no better than chance there and the lowest, which have the longest "
+    "as many random rows and 0.450 with the lowest. So the highest are no better than chance there and the lowest, which have long "
     "answers, do harm: random is where this starts. One run over all rows (random, 100 %) did better. A larger model or other data may "
     "differ: run random rows beside whatever you keep."
 )
