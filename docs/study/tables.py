@@ -197,16 +197,14 @@ def primary() -> pd.DataFrame:
             a, b = arm(first, metric, ids), arm(second, metric, ids)
             level = 0.975 if planned else 0.95
             found = contrast(a, b, conversations, level)
-            means = a.mean(1), b.mean(1)
             rows.append(
                 {
                     "contrast": f"{first} - {second}",
                     "metric": metric,
-                    "runs": f"{len(a)}, {len(b)}",
-                    "means": f"{a.mean():.4f}, {b.mean():.4f}",
+                    **beside(a, b),
                     "difference": interval(found, level),
-                    "rank p": f"{rank_p(float(means[0].mean()), means[1], found.value > 0):.3f}" if first in PRIMARY else "",
-                    "permutation p": below(permutation_p(*means), 4) if planned else "",
+                    "rank p": rank(a, b) if first in PRIMARY else "",
+                    "permutation p": below(permutation_p(a.mean(1), b.mean(1)), 4) if planned else "",
                 }
             )
     return pd.DataFrame(rows)
@@ -219,14 +217,8 @@ def logp() -> pd.DataFrame:
     by_chance, rows = arm("random", "accuracy_logp", ids), []
     for name in (*PRIMARY, *RANKED, "full"):
         own = arm(name, "accuracy_logp", ids)
-        found = contrast(own, by_chance, conversations)
-        line = {
-            "contrast": f"{name} - random",
-            "runs": f"{len(own)}, {len(by_chance)}",
-            "means": f"{own.mean():.4f}, {by_chance.mean():.4f}",
-        }
-        rank = rank_p(float(own.mean()), by_chance.mean(1), found.value > 0)
-        rows.append(line | {"accuracy_logp": interval(found, 0.95), "rank p": f"{rank:.3f}"})
+        told = interval(contrast(own, by_chance, conversations), 0.95)
+        rows.append({"contrast": f"{name} - random", **beside(own, by_chance), "accuracy_logp": told, "rank p": rank(own, by_chance)})
     return pd.DataFrame(rows)
 
 
@@ -241,6 +233,16 @@ def pairs() -> pd.DataFrame:
         apart = sum((one.low or 0) > 0 or (one.high or 0) < 0 for one in found)
         rows.append({"held-out rows": count, "comparisons": len(found), "said to differ": f"{apart} ({apart / len(found):.0%})"})
     return pd.DataFrame(rows)
+
+
+def beside(a: Values, b: Values) -> dict[str, str]:
+    """Numbers of runs and means of two arms [runs, rows]."""
+    return {"runs": f"{len(a)}, {len(b)}", "means": f"{a.mean():.4f}, {b.mean():.4f}"}
+
+
+def rank(a: Values, b: Values) -> str:
+    """p of where the mean of arm `a` stands among the runs of `b`, in the direction seen."""
+    return f"{rank_p(float(a.mean()), b.mean(1), bool(a.mean() > b.mean())):.3f}"
 
 
 def interval(found: Contrast, level: float) -> str:
@@ -307,11 +309,10 @@ def exploratory() -> pd.DataFrame:
             {
                 "arm": name,
                 "against": against,
-                "runs": f"{len(a)}, {len(b)}",
-                "means": f"{a.mean():.4f}, {b.mean():.4f}",
+                **beside(a, b),
                 "KL": f"{kl(name).mean():.3f}, {kl(against)[: len(b)].mean():.3f}",
                 "accuracy_implicit": interval(found, 0.95),
-                "rank p": f"{rank_p(float(a.mean()), b.mean(1), found.value > 0):.3f}" if name in RANKED else "",
+                "rank p": rank(a, b) if name in RANKED else "",
             }
         )
     return pd.DataFrame(rows).assign(**{"p (Holm)": [below(p, 3) for p in holm(ps)]})

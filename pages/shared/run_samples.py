@@ -17,7 +17,7 @@ def draw(folder: Path, curves: Curves) -> None:
     reader = run_resources.samples(folder)
     steps = reader.steps(curves.evaluations.steps.tolist())
     if not steps:
-        st.caption("None: they come with each evaluation.")
+        st.caption("None so far: they come with each evaluation.")
         return
     asked = state.value(state.SAMPLES_AT)
     shown = int(asked) if asked.isdecimal() and int(asked) in steps else steps[-1]
